@@ -1,0 +1,64 @@
+/* Every bound of the system, each with its reason. A limit that a user can meet is in the manual. */
+#ifndef PROTO_BASE_LIMITS_H
+#define PROTO_BASE_LIMITS_H
+
+#include <assert.h>
+
+#define KIB 1024
+#define MIB (1024 * 1024)
+
+/* --- what users meet --- */
+#define NAME_SIZE_MAX 255               /* NAME_MAX of Linux */
+#define PATH_SIZE_MAX 4096              /* PATH_MAX of Linux */
+#define KEY_SIZE_MAX 16384              /* a path of PATH_SIZE_MAX may be shorter than its key is not:
+                                           escapes only lengthen names; prefix and etcd's keys on top */
+#define FILE_SIZE_MAX_DEFAULT (1 * MIB) /* whole file in one entry; pmxcfs and ConfigMaps have 1 MiB */
+#define REQUEST_SIZE_MAX (1536 * KIB)   /* etcd's max-request-bytes: clients expect it */
+#define TXN_OPS_MAX 128                 /* etcd's max-txn-ops */
+#define TXN_DEPTH_MAX 8                 /* nested txns; protobuf-c has no bound of its own */
+#define XATTR_SIZE_MAX 65536            /* all xattrs of one file; XATTR_SIZE_MAX of Linux for one */
+#define SYMLINK_SIZE_MAX 4095           /* PATH_MAX without the NUL */
+#define RENAME_KEYS_MAX_DEFAULT 20000   /* keys a rename of a directory moves in one entry */
+#define RENAME_BYTES_MAX_DEFAULT (64 * MIB)
+#define QUOTA_DEFAULT (2048LL * MIB)    /* etcd's default of 2 GiB, counted logically */
+#define QUOTA_RESERVE (1 * MIB)         /* kept for writes that free space when the quota is met */
+#define TIMEO_DEFAULT_MS 5000           /* how long a request waits for a quorum */
+
+/* --- members --- */
+#define HEARTBEAT_DEFAULT_MS 50
+#define ELECTION_DEFAULT_MS 300         /* up to twice this, drawn */
+#define APPLY_LAG_ENTRIES_MAX 5000      /* committed and not applied, above which proposals are BUSY */
+#define APPLY_LAG_BYTES_MAX (64 * MIB)
+#define RAFTLOG_KEEP_ENTRIES 5000       /* below the checkpoint, for slow members */
+#define RAFTLOG_KEEP_BYTES (32 * MIB)
+#define MESSAGE_SIZE_MAX (1 * MIB)      /* one append message (etcd's MaxSizePerMsg) */
+#define INFLIGHT_MESSAGES_MAX 512       /* etcd's MaxInflightMsgs */
+#define SESSION_OPEN_MAX 1024           /* unanswered numbers of one session */
+#define SESSION_IDLE_NS (3600LL * 1000000000LL)
+#define PAYLOAD_SIZE_MAX (2 * MIB)      /* one entry: a request and its headers */
+
+/* --- log --- */
+#define SEGMENT_SIZE_DEFAULT (64 * MIB) /* large enough that cuts are rare, small enough to recycle */
+#define SEGMENT_SIZE_MIN (256 * KIB)    /* tests */
+#define RECORD_SIZE_MAX (4 * MIB)       /* bounds what one length field can make a reader allocate */
+
+/* --- store --- */
+#define VALUE_INLINE_MAX 1024           /* a value up to this stands in its key's row */
+#define WRITE_BUFFER_SIZE (16 * MIB)
+#define NAME_DEPTH_MAX 256              /* deeper names get no rows in the live names */
+#define COMPACT_STEP_ROWS 1000          /* rows of one compaction step (etcd's compaction-batch-limit) */
+#define RANGE_CHUNK_ROWS 64             /* rows the loop reads in one go */
+
+/* --- threads --- */
+#define INLINE_FLUSH_BYTES_MAX (64 * KIB)
+#define INLINE_SLOW_NS 1000000LL        /* a flush or apply over this is handed over for a second */
+#define READ_SLOW_NS 2000000LL
+
+static_assert(FILE_SIZE_MAX_DEFAULT + KEY_SIZE_MAX * 2 + XATTR_SIZE_MAX < REQUEST_SIZE_MAX,
+              "a save carries content, two keys and metadata in one request");
+static_assert(REQUEST_SIZE_MAX < PAYLOAD_SIZE_MAX, "an entry holds any request");
+static_assert(PAYLOAD_SIZE_MAX < RECORD_SIZE_MAX, "a record holds any entry");
+static_assert(SEGMENT_SIZE_DEFAULT > 4 * RECORD_SIZE_MAX, "a segment holds several records");
+static_assert(ELECTION_DEFAULT_MS >= 5 * HEARTBEAT_DEFAULT_MS, "a lost heartbeat is no election");
+
+#endif

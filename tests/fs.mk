@@ -1,0 +1,1 @@
+# Tests of fs that need no mount.
