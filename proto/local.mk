@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libbase.a
 
 libbase_a_SOURCES = \
+	proto/base/arena.c proto/base/arena.h \
 	proto/base/bytes.c proto/base/bytes.h \
 	proto/base/check.c proto/base/check.h \
 	proto/base/crc32c.c proto/base/crc32c.h \
@@ -14,4 +15,7 @@ libbase_a_SOURCES = \
 	proto/base/rand.c proto/base/rand.h \
 	proto/base/trace.c proto/base/trace.h \
 	proto/base/varint.h
+
 EXTRA_DIST += proto/README.md
+
+noinst_HEADERS += proto/kv.h proto/meta.h proto/kv_pb.h

@@ -1,6 +1,6 @@
 # Tests. Each unit test links just the libraries its folder may use, so that a forbidden call does
 # not link.
-noinst_HEADERS = tests/test.h
+noinst_HEADERS += tests/test.h
 
 UNIT =
 UNIT_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)

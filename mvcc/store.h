@@ -1,0 +1,154 @@
+/* The store: what is true. Keys, revisions, history, names, sessions, quota, settings, on a backend of
+ * ordered bytes. Semantics of range, txn and compaction: etcd v3 (server/etcdserver/txn,
+ * server/storage/mvcc), errors included.
+ *
+ * Never: clocks, local options, the network, the log. Applying an entry reads nothing but the entry and
+ * the store, so every member's store is equal at an equal applied index.
+ *
+ * Threads: one writer at a time - whoever holds the apply token - calls store_begin/apply/commit,
+ * compaction steps, checkpoints and the settings of this struct. Reads (store_range, store_lookup,
+ * store_list, store_get_*) may be called from any thread at any time, beside the writer: they see whole
+ * committed batches, and newest means the revision published by the last commit.
+ *
+ * Invariants
+ *   S1  applied index and term stand in the same backend batch as the entry's effects (etcd I9); an
+ *       entry without effect advances them too (I10).
+ *   S2  entries are applied in index order, each once: an index at or below applied is a CHECK.
+ *   S3  waiters and observers hear after the batch is written.
+ *   S4  the backend's own log is never trusted: see store_open.
+ *   S5  names (column d) agree with the live keys at every published revision.
+ */
+#ifndef MVCC_STORE_H
+#define MVCC_STORE_H
+
+#include "proto/base/entry.h"
+#include "proto/base/trace.h"
+#include "proto/kv.h"
+#include "mvcc/backend.h"
+
+struct store;
+
+struct store_options {
+    struct backend *backend;            /* taken: closed by store_close, and by a failed store_open */
+    uint64_t cluster_id;                /* goes into file identities; stamped into a new store */
+    uint64_t member_id, generation;     /* stamped into a new store, must match an old one */
+    bool create;                        /* an empty backend is a new store; else it is refused */
+    struct trace *trace;
+};
+
+/* Opens on what the backend's durable tables hold (the backend has moved its own logs aside, see
+ * backend.h). Entries after store_applied() are to be applied again from the log. Errors:
+ *   CORRUPT    wrong ids or generation (text names both), unknown format, missing or damaged m rows
+ *   NOT_FOUND  empty backend and create is not set
+ *   IO         the backend */
+enum err_code store_open(struct store **ret, const struct store_options *options,
+                         struct err *err) MUST_USE;
+/* NULL is fine. No reader may be inside. */
+void store_close(struct store *store);
+
+/* The state a core starts from. Any thread. */
+raft_index store_applied(struct store *store);          /* published */
+raft_term store_applied_term(struct store *store);
+kv_rev store_revision(struct store *store);
+kv_rev store_compact_revision(struct store *store);
+kv_time store_clock(struct store *store);               /* highest stamp applied */
+/* The membership as last applied (encoded by raft's conf_state); empty before the first. Copied. */
+void store_configuration(struct store *store, struct buf *ret);
+
+/* ---- applying ---- */
+
+/* What an entry did, for whoever waits. */
+struct store_result {
+    uint64_t session, number;           /* of the request; how its waiter is found */
+    enum err_code code;                 /* OK or a RESULT code; SESSION_LOST for an unknown session */
+    struct err err;
+    bool is_session_open;               /* then session is the new id, number the opener's nonce */
+    kv_rev revision;                    /* after the entry */
+    kv_time stamp;
+    struct kv_op_result result;         /* lives in arena; filled in when wanted */
+    struct arena arena;                 /* the caller's: released by it */
+    bool repeated;                      /* answered from the session, nothing was done again */
+};
+
+struct store_change {                   /* for observers, in order of the revisions */
+    struct bytes key;                   /* the user's key; lives until the next store_begin */
+    unsigned changes;                   /* enum kv_change */
+    kv_rev revision;
+    size_t entry;                       /* which call of store_apply since store_begin, from 0 */
+};
+
+/* A batch: begin, apply any number of entries, commit. Effects of earlier entries are seen by later
+ * ones. Nothing is visible to readers before commit. */
+void store_begin(struct store *store);
+/* A normal entry. ret is initialised by the callee; want: build the full answer (someone waits here),
+ * else only code and revision. Errors: FAULT kinds alone (IO, CORRUPT: the member stops). Everything
+ * that is the entry's own fault is a result. */
+enum err_code store_apply(struct store *store, const struct entry *entry, bool want,
+                          struct store_result *ret, struct err *err) MUST_USE;
+/* A membership entry: configuration is the new state, encoded. */
+enum err_code store_apply_configuration(struct store *store, const struct entry *entry,
+                                        struct bytes configuration, struct err *err) MUST_USE;
+/* Bytes and entries gathered so far: the caller ends a batch before it could fill the write buffer. */
+size_t store_batch_bytes(const struct store *store);
+/* Writes the batch (sync=false) and publishes its revision. On failure the store is dead: every later
+ * write call answers IO. */
+enum err_code store_commit(struct store *store, struct err *err) MUST_USE;
+/* What the last committed batch changed; valid until the next store_begin; writer alone. */
+const struct store_change *store_changes(const struct store *store, size_t *ret_count);
+
+/* ---- reading; any thread ---- */
+
+/* As kv.h. The answer lives in arena. Errors: COMPACTED, FUTURE; IO and CORRUPT from the backend.
+ * ret_revision: the store's revision at the read. */
+enum err_code store_range(struct store *store, const struct kv_range *range, struct arena *arena,
+                          struct kv_range_result *ret, kv_rev *ret_revision,
+                          struct err *err) MUST_USE;
+/* NOT_FOUND: nothing stands there. With a revision: as it was then (from k, not d). */
+enum err_code store_lookup(struct store *store, const struct kv_lookup *lookup, struct arena *arena,
+                           struct kv_name *ret, kv_rev *ret_revision, struct err *err) MUST_USE;
+enum err_code store_list(struct store *store, const struct kv_list *list, struct arena *arena,
+                         struct kv_list_result *ret, kv_rev *ret_revision, struct err *err) MUST_USE;
+/* One value by key and exact mod revision, the way of a pinned handle: one point read for a value of at
+ * most VALUE_INLINE_MAX, two above. NOT_FOUND: no such version; COMPACTED. */
+enum err_code store_get_version(struct store *store, struct bytes key, kv_rev mod_revision,
+                                struct arena *arena, struct kv_item *ret, struct err *err) MUST_USE;
+/* Stamp of a revision. NOT_FOUND: compacted away or in the future. */
+enum err_code store_time(struct store *store, kv_rev revision, kv_time *ret, struct err *err) MUST_USE;
+
+/* Whether a proposal could be answered without the log: used before proposing, never decides. */
+struct store_settings {
+    uint64_t file_size_max, quota_limit, rename_keys_max, rename_bytes_max;
+    uint64_t heartbeat_ms, election_ms, history_s;
+};
+void store_settings_get(struct store *store, struct store_settings *ret);     /* any thread */
+void store_quota_get(struct store *store, uint64_t *ret_used, uint64_t *ret_limit, uint64_t *ret_keys);
+
+/* Whether one more answer of this session's number is stored. For tests and the kill ledger. */
+bool store_session_exists(struct store *store, uint64_t session);
+
+/* Equal stores have equal hashes: over k, v, r, d, s and m rows at the applied index, whatever the
+ * backend. Walks everything: tests, simulation, divergence checks; not while a batch is open. */
+enum err_code store_hash(struct store *store, uint64_t *ret, struct err *err) MUST_USE;
+
+/* ---- forgetting (compaction), by the holder of the apply token ---- */
+
+/* A compaction entry has set the floor and stored the plan; the walk is done in steps, each a small
+ * batch of its own, and may be resumed after a restart. True in ret_done when there is no walk left;
+ * then, if a walk has just ended, *ret_revision and *ret_bytes say what the leader is to propose as
+ * ENTRY_COMPACTED, else *ret_revision is 0. */
+enum err_code store_compact_step(struct store *store, bool *ret_done, kv_rev *ret_revision,
+                                 uint64_t *ret_bytes, struct err *err) MUST_USE;
+bool store_compact_pending(struct store *store);        /* any thread */
+
+/* ---- durability: checkpoints (design: tables are the checkpoint, our log is the log) ---- */
+
+/* The highest applied index that is durable in tables for certain; cheap, may look at a folder: call it
+ * from a worker or rarely. 0: none yet. */
+raft_index store_durable_index(struct store *store);
+/* Makes it so for everything applied now; blocks up to seconds. Holder of the apply token. */
+enum err_code store_checkpoint(struct store *store, struct err *err) MUST_USE;
+/* The log holds what the tables lack: what opening moved aside may be deleted. Once, after replay was
+ * found possible (the log holds entry applied+1 or ends at applied). */
+enum err_code store_forget_logs(struct store *store, struct err *err) MUST_USE;
+
+#endif
