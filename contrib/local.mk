@@ -1,1 +1,2 @@
-# Helper scripts.
+# Helper scripts: setting up, checking the house.
+EXTRA_DIST += contrib/check contrib/lib.sh contrib/run
