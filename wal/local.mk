@@ -1,1 +1,2 @@
-# libwal.a
+# libwal.a: the write-ahead log.
+EXTRA_DIST += wal/disk.h wal/wal.h wal/dump.h
