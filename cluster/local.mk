@@ -1,1 +1,5 @@
 # libcluster.a
+noinst_LIBRARIES += libcluster.a
+
+libcluster_a_SOURCES = \
+	cluster/cmd.c cluster/cmd.h
