@@ -4,7 +4,7 @@
 #     FUZZ += tests/fuzz/fuzz_record
 #     tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_MAIN)
 #     tests_fuzz_fuzz_record_LDADD = libwal.a libbase.a
-#     tests_fuzz_fuzz_record_LDFLAGS = $(FUZZ_LDFLAGS)
+#     tests_fuzz_fuzz_record_LDFLAGS = $(FUZZER_LDFLAGS)
 #
 # Under --enable-fuzz (clang) it is a libFuzzer program: make fuzz TARGET=record. Otherwise FUZZ_MAIN
 # gives it a main that "make check" runs: over the files in tests/fuzz/corpus/NAME/, over mutations
@@ -13,12 +13,12 @@ FUZZ =
 EXTRA_DIST += tests/fuzz/corpus
 if ENABLE_FUZZ
 FUZZ_MAIN =
-FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+FUZZER_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 EXTRA_PROGRAMS += $(FUZZ)
 EXTRA_DIST += tests/fuzz/replay.c
 else
 FUZZ_MAIN = tests/fuzz/replay.c
-FUZZ_LDFLAGS = $(AM_LDFLAGS)
+FUZZER_LDFLAGS = $(AM_LDFLAGS)
 check_PROGRAMS += $(FUZZ)
 TESTS += $(FUZZ)
 endif
@@ -27,4 +27,4 @@ endif
 FUZZ += tests/fuzz/fuzz_cursor
 tests_fuzz_fuzz_cursor_SOURCES = tests/fuzz/fuzz_cursor.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_cursor_LDADD = libbase.a
-tests_fuzz_fuzz_cursor_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_cursor_LDFLAGS = $(FUZZER_LDFLAGS)
