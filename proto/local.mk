@@ -16,6 +16,11 @@ libbase_a_SOURCES = \
 	proto/base/trace.c proto/base/trace.h \
 	proto/base/varint.h
 
+noinst_LIBRARIES += libproto.a
+
+libproto_a_SOURCES = \
+	proto/status.c proto/status.h
+
 EXTRA_DIST += proto/README.md
 
 noinst_HEADERS += proto/kv.h proto/meta.h proto/kv_pb.h

@@ -12,6 +12,10 @@ UNIT += tests/unit/test_base
 tests_unit_test_base_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_base_LDADD = libbase.a $(CMOCKA_LIBS)
 
+UNIT += tests/unit/test_status
+tests_unit_test_status_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_status_LDADD = libproto.a libbase.a $(CMOCKA_LIBS)
+
 include tests/wal.mk
 include tests/mvcc.mk
 include tests/raft.mk
