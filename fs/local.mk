@@ -1,1 +1,3 @@
-# libfs.a
+# libfs.a: files over the kv contract.
+noinst_HEADERS += \
+	fs/cache.h fs/fs.h fs/handle.h fs/kernel.h fs/layout.h fs/nodes.h fs/notify.h fs/op.h fs/tree.h

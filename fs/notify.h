@@ -1,0 +1,26 @@
+/* The notifier: a thread that tells the kernel to forget, and replays inotify. No kernel request ever
+ * waits for it; it may wait for them. Calls below are for the loop thread unless they say otherwise. */
+#ifndef FS_NOTIFY_H
+#define FS_NOTIFY_H
+
+#include "fs/op.h"
+
+enum err_code notify_open(struct fs *fs, struct err *err) MUST_USE;     /* sets fs->notify */
+void notify_close(struct fs *fs);       /* after kernel_abort or the unmount; joins the thread */
+
+/* Queued; coalesced where they repeat. name is the encoded file name; borrowed. */
+void notify_entry(struct fs *fs, uint64_t parent, struct bytes name);
+void notify_attr(struct fs *fs, uint64_t node);
+/* Replays for local watchers what happened to node elsewhere (kv_change bits); nodes without a watcher
+ * cost nothing. */
+void notify_change(struct fs *fs, uint64_t node, uint64_t parent, struct bytes name, unsigned changes);
+/* settled(context) once all that was queued before has been done. From the notifier's thread. */
+void notify_settle(struct fs *fs, void (*settled)(void *context), void *context);
+/* Whether this request comes from the notifier itself (its replay). Loop thread. */
+bool notify_is_own(const struct fs *fs, pid_t pid);
+
+/* One-time locks life. */
+enum err_code locks_open(struct fs *fs, struct err *err) MUST_USE;      /* op_lock.c; sets fs->locks */
+void locks_close(struct fs *fs);
+
+#endif
