@@ -1,7 +1,7 @@
 # Setting up (run, check), and the checks on the house itself.
 EXTRA_DIST += contrib/check contrib/cover contrib/format contrib/lib.sh contrib/run contrib/tidy \
 	contrib/variant
-dist_check_SCRIPTS = contrib/test_tidy.sh contrib/test_house.sh
+dist_check_SCRIPTS += contrib/test_tidy.sh contrib/test_house.sh
 TESTS += contrib/test_tidy.sh contrib/test_house.sh
 
 .PHONY: tidy format check-asan check-ubsan check-tsan cover fuzz
@@ -18,7 +18,7 @@ check-ubsan:
 check-tsan:
 	@$(SHELL) $(srcdir)/contrib/variant tsan --enable-tsan CC='$(CC)' -- check
 cover:
-	@$(SHELL) $(srcdir)/contrib/variant cover --enable-coverage CC='$(CC)' -- check
+	@$(SHELL) $(srcdir)/contrib/variant cover --enable-coverage CC='$(CC)' -- -i check
 	@$(srcdir)/contrib/cover cover $(FOLDER)
 
 # make fuzz TARGET=record [FUZZ_SECONDS=60]
