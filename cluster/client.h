@@ -24,9 +24,9 @@ char *client_default_folder(void);
  *   - any other folder: itself
  *   - NULL: the mount that the working directory is in; else the default folder if a member's socket is
  *     there; else the data folder of the only concordfs mount of this host.
- * Errors: NOT_FOUND there is no such folder, or no member was found; INVALID several mounts, so that one
- * must be named, or a mount without a member (its .fs/status has no such line); IO the mount's daemon
- * is gone, or a read failed. */
+ * Errors: INVALID there is no such folder, or several mounts so that one must be named, or a mount
+ * without a member (its .fs/status has no such line); NO_LEADER no member was found; IO the mount's
+ * daemon is gone, or a read failed. */
 enum err_code client_find(const char *place, char **ret_folder, struct err *err) MUST_USE;
 
 /* As client_find, then connects to FOLDER/sock. Errors besides: NO_LEADER the member is not running;

@@ -2,10 +2,13 @@
 #include "cluster/cmd.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "proto/kv.h"
 
 int cmd_fail(const char *command, enum err_code code, const struct err *err)
 {
@@ -25,6 +28,34 @@ int cmd_usage(const char *command, const char *format, ...)
     va_end(arguments);
     fprintf(stderr, "; \"concordfs %s --help\" tells more\n", command);
     return CMD_USAGE;
+}
+
+int cmd_bad_option(const char *command, int option, char **argv)
+{
+    const char *word = argv[optind - 1];
+    if (option == ':')
+        return cmd_usage(command, "option needs a value: \"%s\"", word);
+    return cmd_usage(command, "unknown option: \"%s\"", word);
+}
+
+int cmd_parse_keys(const char *command, struct cmd_keys keys, int count, char **words,
+                   struct bytes *ret_key, struct buf *ret_end)
+{
+    if (count < 1 || count > 2)
+        return cmd_usage(command, count ? "too many arguments" : "KEY is missing");
+    if (keys.is_prefix + keys.is_from_key + (count == 2) > 1)
+        return cmd_usage(command, "only one of END, --prefix and --from-key");
+    *ret_key = bytes_of_text(words[0]);
+    bool is_all = ret_key->size == 0 && (keys.is_prefix || keys.is_from_key);
+    if (count == 2)
+        buf_append(ret_end, bytes_of_text(words[1]));
+    else if (is_all || keys.is_from_key)
+        buf_append_u8(ret_end, 0);
+    else if (keys.is_prefix)
+        kv_prefix_end(ret_end, *ret_key);
+    if (is_all)
+        *ret_key = bytes_of("", 1);
+    return CMD_OK;
 }
 
 enum err_code cmd_parse_number(const char *text, long long minimum, long long maximum,

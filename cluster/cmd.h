@@ -10,6 +10,7 @@
 #ifndef CLUSTER_CMD_H
 #define CLUSTER_CMD_H
 
+#include "proto/base/bytes.h"
 #include "proto/base/err.h"
 
 /* The exit statuses, the same for every command; in the manual. */
@@ -54,6 +55,15 @@ int cmd_wal(int argc, char **argv);
 int cmd_fail(const char *command, enum err_code code, const struct err *err);
 /* Prints "concordfs COMMAND: TEXT" and where help is; returns CMD_USAGE. */
 int cmd_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For getopt_long's '?' and ':' (the option string begins with ':', so that getopt itself is silent). */
+int cmd_bad_option(const char *command, int option, char **argv);
+/* KEY and END, or KEY and one option that stands for an END, as a range; get and del have them.
+ * ret_key borrows from the words. CMD_USAGE with a sentence when they do not go together. */
+struct cmd_keys {
+    bool is_prefix, is_from_key;
+};
+int cmd_parse_keys(const char *command, struct cmd_keys keys, int count, char **words,
+                   struct bytes *ret_key, struct buf *ret_end);
 /* A whole decimal number in [minimum, maximum], without sign, blanks or anything after it. */
 enum err_code cmd_parse_number(const char *text, long long minimum, long long maximum,
                                long long *ret_number) MUST_USE;

@@ -49,6 +49,16 @@
 #define COMPACT_STEP_ROWS 1000          /* rows of one compaction step (etcd's compaction-batch-limit) */
 #define RANGE_CHUNK_ROWS 64             /* rows the loop reads in one go */
 
+/* --- the local socket --- */
+#define SOCKET_CONNECTIONS_MAX 64       /* commands of people and scripts; each may hold some requests */
+#define SOCKET_REQUESTS_MAX 16          /* unanswered or unsent of one connection */
+#define SOCKET_OUTPUT_BYTES_MAX (8 * MIB) /* unsent answers of one connection, above which it waits */
+#define SOCKET_REQUEST_SIZE_MAX PAYLOAD_SIZE_MAX
+#define SOCKET_RESPONSE_SIZE_MAX (64 * MIB) /* one answer; longer ranges are asked for in pieces */
+#define SOCKET_ANSWER_MAX_S 60          /* how long a command waits: many times timeo */
+#define SOCKET_SETTLE_MAX_MS 1000       /* how long an answer waits for the kernel to be told */
+#define CLIENT_CHUNK_BYTES (1 * MIB)    /* what a command aims at in one answer of a long range */
+
 /* --- threads --- */
 #define INLINE_FLUSH_BYTES_MAX (64 * KIB)
 #define INLINE_SLOW_NS 1000000LL        /* a flush or apply over this is handed over for a second */
@@ -59,6 +69,8 @@ static_assert(FILE_SIZE_MAX_DEFAULT + KEY_SIZE_MAX * 2 + XATTR_SIZE_MAX < REQUES
 static_assert(REQUEST_SIZE_MAX < PAYLOAD_SIZE_MAX, "an entry holds any request");
 static_assert(PAYLOAD_SIZE_MAX < RECORD_SIZE_MAX, "a record holds any entry");
 static_assert(SEGMENT_SIZE_DEFAULT > 4 * RECORD_SIZE_MAX, "a segment holds several records");
+static_assert(SOCKET_RESPONSE_SIZE_MAX > 16 * REQUEST_SIZE_MAX,
+              "the first piece of a range is 16 items, however large");
 static_assert(ELECTION_DEFAULT_MS >= 5 * HEARTBEAT_DEFAULT_MS, "a lost heartbeat is no election");
 
 #endif
