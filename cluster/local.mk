@@ -11,6 +11,7 @@ libcluster_a_SOURCES = \
 	cluster/cmd_ls.c \
 	cluster/cmd_print.c cluster/cmd_print.h \
 	cluster/cmd_put.c \
-	cluster/cmd_status.c
-
-noinst_HEADERS += cluster/socket.h
+	cluster/cmd_status.c \
+	cluster/cmd_wal.c \
+	cluster/socket.h cluster/socket_uv.c
+libcluster_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
