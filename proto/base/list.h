@@ -4,6 +4,7 @@
 #define PROTO_BASE_LIST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "proto/base/check.h"
 

@@ -1,0 +1,247 @@
+#include "cluster/datadir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/base/bytes.h"
+#include "proto/base/check.h"
+#include "proto/base/crc32c.h"
+#include "proto/base/mem.h"
+
+#define IDENTITY_SIZE_MAX 1024
+
+char *datadir_default(void)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (geteuid() == 0)
+        return mem_xstrdup("/var/lib/concordfs");
+    if (state && state[0] == '/')
+        return mem_xformat("%s/concordfs", state);
+    if (home && home[0] == '/')
+        return mem_xformat("%s/.local/state/concordfs", home);
+    return NULL;
+}
+
+char *datadir_path(const struct datadir *dir, const char *name)
+{
+    return mem_xformat("%s/%s", dir->path, name);
+}
+
+static enum err_code make_folders(const char *path, struct err *err)
+{
+    char *partial = mem_xstrdup(path);
+    enum err_code code = ERR_OK;
+    for (char *at = partial + 1; code == ERR_OK; at++) {
+        bool last = *at == '\0';
+        if (*at != '/' && !last)
+            continue;
+        *at = '\0';
+        if (mkdir(partial, 0700) != 0 && errno != EEXIST)
+            code = err_set_errno(err, errno, "create folder \"%s\"", partial);
+        if (last)
+            break;
+        *at = '/';
+    }
+    free(partial);
+    return code;
+}
+
+static enum err_code sync_folder(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0) {
+        enum err_code code = err_set_errno(err, errno, "sync folder \"%s\"", path);
+        if (fd >= 0)
+            close(fd);
+        return code;
+    }
+    close(fd);
+    return ERR_OK;
+}
+
+static enum err_code take_lock(struct datadir *dir, struct err *err)
+{
+    char *path = datadir_path(dir, "lock");
+    enum err_code code = ERR_OK;
+    dir->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (dir->lock_fd < 0) {
+        code = err_set_errno(err, errno, "open \"%s\"", path);
+    } else if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        char holder[32] = "";
+        ssize_t size = pread(dir->lock_fd, holder, sizeof holder - 1, 0);
+        holder[size > 0 ? strcspn(holder, "\n") : 0] = '\0';
+        code = err_set(err, ERR_BUSY, "\"%s\" is in use by process %s: stop it, or choose another"
+                       " folder with --data", dir->path, holder[0] ? holder : "(unknown)");
+    } else {
+        char text[32];
+        int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+        if (ftruncate(dir->lock_fd, 0) != 0 || pwrite(dir->lock_fd, text, (size_t)size, 0) != size)
+            code = err_set_errno(err, errno, "write \"%s\"", path);
+    }
+    free(path);
+    return code;
+}
+
+static int identity_format(const struct identity *identity, char *text, size_t size)
+{
+    return snprintf(text, size,
+                    "concordfs data folder\n"
+                    "format %d\n"
+                    "cluster %016" PRIx64 "\n"
+                    "member %016" PRIx64 "\n"
+                    "generation %016" PRIx64 "\n"
+                    "name %s\n",
+                    DATADIR_FORMAT, identity->cluster_id, identity->member_id,
+                    identity->generation, identity->name);
+}
+
+static enum err_code identity_parse(char *text, const char *path, struct identity *ret,
+                                    struct err *err)
+{
+    char *sum = strstr(text, "crc32c ");
+    unsigned stored = 0;
+    int format = 0;
+    if (!sum || sscanf(sum, "crc32c %8x", &stored) != 1 ||
+        crc32c(0, bytes_of(text, (size_t)(sum - text))) != stored)
+        return err_set(err, ERR_CORRUPT,
+                       "\"%s\" is damaged (its checksum does not fit): restore the file from a "
+                       "copy, or move the whole folder away to begin a new cluster", path);
+    if (sscanf(text, "concordfs data folder\nformat %d\n", &format) != 1 ||
+        format != DATADIR_FORMAT)
+        return err_set(err, ERR_CORRUPT,
+                       "\"%s\" has format %d and this program knows format %d: use the version "
+                       "that wrote it", path, format, DATADIR_FORMAT);
+    if (sscanf(text,
+               "concordfs data folder\nformat %*d\ncluster %16" SCNx64 "\nmember %16" SCNx64
+               "\ngeneration %16" SCNx64 "\nname %63[^\n]",
+               &ret->cluster_id, &ret->member_id, &ret->generation, ret->name) < 3)
+        return err_set(err, ERR_CORRUPT, "\"%s\" lacks a line", path);
+    return ERR_OK;
+}
+
+static enum err_code read_identity(struct datadir *dir, struct err *err)
+{
+    char *path = datadir_path(dir, "identity");
+    char text[IDENTITY_SIZE_MAX];
+    enum err_code code = ERR_OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        if (errno != ENOENT)
+            code = err_set_errno(err, errno, "open \"%s\"", path);
+    } else {
+        ssize_t size = read(fd, text, sizeof text - 1);
+        if (size < 0) {
+            code = err_set_errno(err, errno, "read \"%s\"", path);
+        } else {
+            text[size] = '\0';
+            code = identity_parse(text, path, &dir->identity, err);
+            dir->has_identity = code == ERR_OK;
+        }
+        close(fd);
+    }
+    free(path);
+    return code;
+}
+
+enum err_code datadir_open(struct datadir *dir, const char *path, struct err *err)
+{
+    *dir = (struct datadir){.lock_fd = -1};
+    struct stat stat_buffer;
+    enum err_code code = make_folders(path, err);
+    if (code == ERR_OK && (stat(path, &stat_buffer) != 0 || !S_ISDIR(stat_buffer.st_mode)))
+        code = err_set(err, ERR_INVALID, "\"%s\" is not a folder", path);
+    if (code == ERR_OK && !(dir->path = realpath(path, NULL)))
+        code = err_set_errno(err, errno, "resolve \"%s\"", path);
+    if (code == ERR_OK)
+        code = take_lock(dir, err);
+    if (code == ERR_OK)
+        code = read_identity(dir, err);
+    if (code != ERR_OK)
+        datadir_close(dir);
+    return code;
+}
+
+void datadir_close(struct datadir *dir)
+{
+    if (dir->path && dir->lock_fd >= 0)
+        close(dir->lock_fd);
+    free(dir->path);
+    *dir = (struct datadir){.lock_fd = -1};
+}
+
+static enum err_code remove_files(const char *path, struct err *err)
+{
+    DIR *folder = opendir(path);
+    if (!folder)
+        return errno == ENOENT ? ERR_OK : err_set_errno(err, errno, "open folder \"%s\"", path);
+    enum err_code code = ERR_OK;
+    struct dirent *entry;
+    while (code == ERR_OK && (entry = readdir(folder))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        char *file = mem_xformat("%s/%s", path, entry->d_name);
+        if (unlink(file) != 0)
+            code = err_set_errno(err, errno, "remove \"%s\"", file);
+        free(file);
+    }
+    closedir(folder);
+    if (code == ERR_OK && rmdir(path) != 0)
+        code = err_set_errno(err, errno, "remove folder \"%s\"", path);
+    return code;
+}
+
+enum err_code datadir_clear(struct datadir *dir, struct err *err)
+{
+    CHECK(!dir->has_identity);
+    const char *names[] = {"wal", "store"};
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; code == ERR_OK && i < ARRAY_COUNT(names); i++) {
+        char *path = datadir_path(dir, names[i]);
+        code = remove_files(path, err);
+        free(path);
+    }
+    return code;
+}
+
+static enum err_code write_file(const char *path, const char *text, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    size_t size = strlen(text);
+    enum err_code code = ERR_OK;
+    if (fd < 0 || write(fd, text, size) != (ssize_t)size || fsync(fd) != 0)
+        code = err_set_errno(err, errno, "write \"%s\"", path);
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+enum err_code datadir_set_identity(struct datadir *dir, const struct identity *identity,
+                                   struct err *err)
+{
+    char text[IDENTITY_SIZE_MAX];
+    int size = identity_format(identity, text, sizeof text - 32);
+    CHECK(size > 0 && (size_t)size < sizeof text - 32);
+    snprintf(text + size, sizeof text - (size_t)size, "crc32c %08x\n",
+             crc32c(0, bytes_of(text, (size_t)size)));
+    char *path = datadir_path(dir, "identity"), *fresh = datadir_path(dir, "identity.new");
+    enum err_code code = write_file(fresh, text, err);
+    if (code == ERR_OK && rename(fresh, path) != 0)
+        code = err_set_errno(err, errno, "rename \"%s\"", fresh);
+    if (code == ERR_OK)
+        code = sync_folder(dir->path, err);
+    if (code == ERR_OK) {
+        dir->identity = *identity;
+        dir->has_identity = true;
+    }
+    free(fresh);
+    free(path);
+    return code;
+}

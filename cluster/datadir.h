@@ -1,0 +1,55 @@
+/* The data folder of a member: who may use it, and whose it is.
+ *
+ *   DATA/lock       held while a member runs (flock); the holder's process id inside
+ *   DATA/identity   text: format, cluster, member, generation, name, each a line, a checksum last
+ *   DATA/wal/       the log            DATA/store/   LevelDB's folder
+ *   DATA/sock       the local socket   DATA/log      what the daemon says when in the background
+ *
+ * A folder counts as a member's once its identity stands; before that nothing in it was promised to
+ * anyone, so a first start that died halfway is cleared and begun again. Any thread, no state kept.
+ */
+#ifndef CLUSTER_DATADIR_H
+#define CLUSTER_DATADIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/err.h"
+
+#define DATADIR_FORMAT 1
+
+struct identity {
+    uint64_t cluster_id, member_id;
+    uint64_t generation;            /* drawn by chance once per folder */
+    char name[64];                  /* of the member; shown to people */
+};
+
+struct datadir {
+    char *path;                     /* absolute */
+    int lock_fd;                    /* -1: not open */
+    bool has_identity;
+    struct identity identity;
+};
+
+/* Creates the folder (0700) and its parents as needed, takes the lock, reads the identity. Errors:
+ *   BUSY      another process holds the lock (text names its process id)
+ *   INVALID   the path is no folder
+ *   CORRUPT   the identity is damaged or of a format we do not know (text says what to do)
+ *   IO, NO_SPACE, DENIED   a system call */
+enum err_code datadir_open(struct datadir *dir, const char *path, struct err *err) MUST_USE;
+/* Gives up the lock. Harmless on a zeroed or closed one. */
+void datadir_close(struct datadir *dir);
+
+/* Removes what an unfinished first start left (wal/, store/). Only without an identity. */
+enum err_code datadir_clear(struct datadir *dir, struct err *err) MUST_USE;
+/* Writes the identity durably: from here on the folder is this member's. */
+enum err_code datadir_set_identity(struct datadir *dir, const struct identity *identity,
+                                   struct err *err) MUST_USE;
+/* DATA/name; the caller frees it. */
+char *datadir_path(const struct datadir *dir, const char *name);
+
+/* Where a member keeps its data when nobody says: /var/lib/concordfs for root, else
+ * $XDG_STATE_HOME/concordfs or ~/.local/state/concordfs. The caller frees it; NULL without $HOME. */
+char *datadir_default(void);
+
+#endif
