@@ -1,0 +1,244 @@
+#include "cluster/apply.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "proto/base/mem.h"
+
+static size_t payload_size(const struct entry *entry)
+{
+    return entry->payload ? entry->payload->size : 0;
+}
+
+static bool is_configuration(const struct entry *entry) { return entry->type != ENTRY_NORMAL; }
+
+void applier_release(struct applier *applier)
+{
+    CHECK(!applier->token.held);
+    for (size_t i = 0; i < applier->count; i++)
+        blob_unref(applier->queue[applier->start + i].payload);
+    for (size_t i = 0; i < applier->response_count; i++)
+        raft_message_free(applier->mem,
+                          applier->responses[applier->response_start + i].message);
+    free(applier->queue);
+    free(applier->items);
+    free(applier->responses);
+}
+
+/* Room for more at the end: what was consumed at the front is given back first. */
+static void make_room(struct applier *applier, size_t more)
+{
+    if (applier->start + applier->count + more <= applier->capacity)
+        return;
+    memmove(applier->queue, applier->queue + applier->start,
+            applier->count * sizeof *applier->queue);
+    applier->start = 0;
+    size_t capacity = applier->capacity ? applier->capacity : 256;
+    while (applier->count + more > capacity / 2)
+        capacity *= 2;
+    if (capacity != applier->capacity)
+        applier->queue = mem_xrealloc(applier->queue, capacity * sizeof *applier->queue);
+    applier->capacity = capacity;
+}
+
+static void response_push(struct applier *applier, raft_index last, struct raft_message *message)
+{
+    if (applier->response_start + applier->response_count == applier->response_capacity) {
+        memmove(applier->responses, applier->responses + applier->response_start,
+                applier->response_count * sizeof *applier->responses);
+        applier->response_start = 0;
+        if (applier->response_count * 2 >= applier->response_capacity) {
+            applier->response_capacity =
+                applier->response_capacity ? 2 * applier->response_capacity : 16;
+            applier->responses =
+                mem_xrealloc(applier->responses,
+                             applier->response_capacity * sizeof *applier->responses);
+        }
+    }
+    applier->responses[applier->response_start + applier->response_count++] =
+        (struct apply_response){last, message};
+}
+
+enum err_code applier_queue(struct applier *applier, const struct raft_message *message)
+{
+    CHECK(message->entry_count > 0 && message->response_count == 1);
+    struct raft_message *response = raft_message_clone(applier->mem, &message->responses[0]);
+    if (!response)
+        return ERR_NO_MEMORY;
+    make_room(applier, message->entry_count);
+    for (size_t i = 0; i < message->entry_count; i++) {
+        const struct entry *entry = &message->entries[i];
+        CHECK(entry->index == applier->queued + 1);
+        applier->queued = entry->index;
+        applier->bytes += payload_size(entry);
+        applier->queue[applier->start + applier->count] = *entry;
+        blob_ref(applier->queue[applier->start + applier->count++].payload);
+    }
+    response_push(applier, applier->queued, response);
+    return ERR_OK;
+}
+
+/* Moves what makes a batch from the queue into the items: up to a configuration entry. */
+static size_t batch_take(struct applier *applier)
+{
+    size_t bytes = 0;
+    applier->batch = 0;
+    if (!applier->items)
+        applier->items = mem_xalloc(APPLY_BATCH_ENTRIES * sizeof *applier->items);
+    while (applier->count && applier->batch < APPLY_BATCH_ENTRIES && bytes < APPLY_BATCH_BYTES &&
+           !is_configuration(&applier->queue[applier->start])) {
+        struct apply_item *item = &applier->items[applier->batch++];
+        item->entry = applier->queue[applier->start++];
+        item->want = proposer_wants(applier->proposer, &item->entry);
+        applier->count--;
+        bytes += payload_size(&item->entry);
+    }
+    if (applier->count == 0)
+        applier->start = 0;
+    return bytes;
+}
+
+static void run(struct worker_job *job)
+{
+    struct applier *applier = container_of(job, struct applier, job);
+    struct apply_item *items = applier->items;
+    enum err_code code = ERR_OK;
+    store_begin(applier->store);
+    for (size_t i = 0; code == ERR_OK && i < applier->batch; i++)
+        code = store_apply(applier->store, &items[i].entry, items[i].want, &items[i].result,
+                           &applier->job_err);
+    if (code == ERR_OK)
+        code = store_commit(applier->store, &applier->job_err);
+    applier->job_code = code;
+}
+
+static void fault(struct applier *applier, enum err_code code, const struct err *err)
+{
+    applier->code = code;
+    applier->err = *err;
+    applier->err.code = code;
+}
+
+/* Tells observers what the batch changed, each change with whether it was asked for here. */
+static void tell_observer(struct applier *applier)
+{
+    size_t count = 0;
+    const struct store_change *changes = store_changes(applier->store, &count);
+    if (!applier->observer)
+        return;
+    const struct apply_item *items = applier->items;
+    for (size_t i = 0; i < count; i++) {
+        const struct store_change *change = &changes[i];
+        bool own = change->entry < applier->batch && items[change->entry].want;
+        applier->observer->changed(applier->observer, change->key, change->changes,
+                                   change->revision, own);
+    }
+}
+
+/* Steps the core's responses for everything up to index. */
+static enum err_code respond(struct applier *applier, raft_index index)
+{
+    enum err_code code = ERR_OK;
+    while (code == ERR_OK && applier->response_count &&
+           applier->responses[applier->response_start].last <= index) {
+        struct raft_message *message = applier->responses[applier->response_start].message;
+        applier->response_start++;
+        applier->response_count--;
+        code = raft_step(applier->raft, message);
+        raft_message_free(applier->mem, message);
+    }
+    if (applier->response_count == 0)
+        applier->response_start = 0;
+    return code;
+}
+
+static void batch_done(struct applier *applier)
+{
+    struct apply_item *items = applier->items;
+    if (applier->job_code != ERR_OK) {
+        fault(applier, applier->job_code, &applier->job_err);
+        return;
+    }
+    raft_index last = items[applier->batch - 1].entry.index;
+    TRACE(applier->trace, "apply index=%" PRIu64 " entries=%zu revision=%" PRId64, last,
+          applier->batch, store_revision(applier->store));
+    tell_observer(applier);
+    for (size_t i = 0; i < applier->batch; i++) {
+        proposer_answer(applier->proposer, &items[i].result);
+        arena_release(&items[i].result.arena);
+        applier->bytes -= payload_size(&items[i].entry);
+        blob_unref(items[i].entry.payload);
+    }
+    applier->batch = 0;
+    enum err_code code = respond(applier, last);
+    if (code != ERR_OK)
+        fault(applier, code, &(struct err){.text = "the core refused an answer of apply"});
+}
+
+static void done(struct worker_job *job)
+{
+    struct applier *applier = container_of(job, struct applier, job);
+    token_give(&applier->token);
+    batch_done(applier);
+    applier->progressed(applier);
+}
+
+/* One configuration entry, on the loop: core first, then the store in a batch of its own. A change
+ * that the core refuses leaves the configuration as it is, on every member alike. */
+static void apply_configuration(struct applier *applier)
+{
+    struct entry *entry = &applier->queue[applier->start];
+    struct raft_conf_change change;
+    struct raft_conf_state state;
+    struct err err = {0};
+    raft_configuration(applier->raft, &state);
+    enum err_code code = raft_conf_change_decode(entry, &change);
+    if (code == ERR_OK)
+        code = raft_apply_conf_change(applier->raft, &change, &state, &err);
+    if (code == ERR_OK || err_kind(code) == ERR_KIND_RESULT) {
+        struct buf encoded = {0};
+        raft_conf_state_encode(&state, &encoded);
+        store_begin(applier->store);
+        code = store_apply_configuration(applier->store, entry, buf_bytes(&encoded), &err);
+        if (code == ERR_OK)
+            code = store_commit(applier->store, &err);
+        buf_release(&encoded);
+    }
+    raft_index index = entry->index;
+    if (code == ERR_OK) {
+        applier->configuration_index = index;
+        TRACE(applier->trace, "apply configuration index=%" PRIu64, index);
+        applier->bytes -= payload_size(entry);
+        blob_unref(entry->payload);
+        applier->start++;
+        applier->count--;
+        code = respond(applier, index);
+    }
+    if (code != ERR_OK)
+        fault(applier, code, &err);
+}
+
+bool applier_turn(struct applier *applier, size_t waiting)
+{
+    if (applier->token.held || applier->count == 0 || applier->code != ERR_OK)
+        return false;
+    if (is_configuration(&applier->queue[applier->start])) {
+        apply_configuration(applier);
+        return true;
+    }
+    size_t bytes = batch_take(applier);
+    applier->job = (struct worker_job){.run = run, .done = done};
+    int64_t now = clock_monotonic_ns(applier->clock);
+    bool may_inline = token_may_inline(&applier->token, now, waiting, bytes);
+    token_take(&applier->token);
+    if (!may_inline) {
+        worker_submit(applier->worker, WORKER_APPLY, &applier->job);
+        return false;
+    }
+    run(&applier->job);
+    int64_t end = clock_monotonic_ns(applier->clock);
+    token_took(&applier->token, end, end - now);
+    token_give(&applier->token);
+    batch_done(applier);
+    return true;
+}

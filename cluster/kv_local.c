@@ -1,0 +1,376 @@
+/* The kv contract in process: no socket, no serialisation of answers.
+ *
+ * Writes go to the proposer. Reads are answered from the store: at once on a member that is alone
+ * (whatever was answered before is applied here), else after a round of ReadIndex that serves everyone
+ * who waits. On the loop only point reads and short chunks are done; the rest goes to a worker.
+ *
+ * Whatever can be answered inside submit is put on the answered list and told at the end of the turn,
+ * so that no callback runs inside its own submit.
+ */
+#include "cluster/node_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/mem.h"
+
+#define READ_ROUND_PATIENCE_NS (500 * NS_PER_MS)    /* then it is asked again, with a new id */
+
+static struct node *node_of(struct kv *kv) { return container_of(kv, struct node, kv); }
+
+static struct kv_request *request_of(struct list *link)
+{
+    return container_of(link, struct kv_request, link);
+}
+
+/* kv_request.stage of reads; the proposer has its own numbers below these. */
+enum { STAGE_READ = 16, STAGE_READ_JOB };
+
+void reads_init(struct reads *reads)
+{
+    list_init(&reads->waiting);
+    list_init(&reads->asking);
+    list_init(&reads->confirmed);
+}
+
+void reads_release(struct reads *reads) { blob_unref(reads->context); }
+
+bool reads_are_idle(const struct reads *reads)
+{
+    return reads->jobs == 0 && list_is_empty(&reads->waiting) && list_is_empty(&reads->asking) &&
+           list_is_empty(&reads->confirmed);
+}
+
+/* ---- reading ---- */
+
+static enum err_code read_now(struct store *store, struct kv_request *request)
+{
+    switch (request->kind) {
+    case KV_RANGE:
+        request->result.kind = KV_OP_RANGE;
+        return store_range(store, &request->range, &request->arena, &request->result.range,
+                           &request->revision, &request->err);
+    case KV_LOOKUP:
+        return store_lookup(store, &request->lookup, &request->arena, &request->name,
+                            &request->revision, &request->err);
+    case KV_LIST:
+        return store_list(store, &request->list, &request->arena, &request->listing,
+                          &request->revision, &request->err);
+    default:
+        request->revision = store_revision(store);
+        return ERR_OK;
+    }
+}
+
+struct read_job {
+    struct worker_job job;
+    struct node *node;
+    struct kv_request *request;
+    enum err_code code;
+};
+
+static void read_run(struct worker_job *base)
+{
+    struct read_job *job = container_of(base, struct read_job, job);
+    job->code = read_now(job->node->store, job->request);
+}
+
+static void read_done(struct worker_job *base)
+{
+    struct read_job *job = container_of(base, struct read_job, job);
+    struct node *node = job->node;
+    node->reads.jobs--;
+    proposer_done(&node->proposer, job->request, job->code);
+    free(job);
+    node->wake(node->wake_context);
+}
+
+/* Point reads and chunks are short whatever the data; the rest depends. */
+static bool is_long(const struct kv_request *request)
+{
+    if (request->kind != KV_RANGE || request->range.range_end.size == 0)
+        return request->kind == KV_LIST && request->list.limit > RANGE_CHUNK_ROWS;
+    return request->range.limit == 0 || request->range.limit > RANGE_CHUNK_ROWS ||
+           request->range.sort_order != KV_SORT_NONE;
+}
+
+static void serve(struct node *node, struct kv_request *request)
+{
+    int64_t now = request->kind == KV_CURRENT ? 0 : node_now(node);
+    bool point = request->kind != KV_LIST &&
+                 !(request->kind == KV_RANGE && request->range.range_end.size);
+    if (is_long(request) || (!point && now < node->reads.slow_until_ns)) {
+        struct read_job *job = mem_xzalloc(sizeof *job);
+        *job = (struct read_job){{.run = read_run, .done = read_done}, node, request, ERR_OK};
+        request->stage = STAGE_READ_JOB;
+        node->reads.jobs++;
+        worker_submit(node->worker, WORKER_WORK, &job->job);
+        return;
+    }
+    enum err_code code = read_now(node->store, request);
+    if (now) {
+        int64_t end = node_now(node);
+        if (end - now > READ_SLOW_NS)
+            node->reads.slow_until_ns = end + NS_PER_S;
+    }
+    proposer_done(&node->proposer, request, code);
+}
+
+static bool is_serializable(const struct kv_request *request)
+{
+    switch (request->kind) {
+    case KV_RANGE:
+        return request->range.serializable;
+    case KV_LOOKUP:
+        return request->lookup.serializable;
+    case KV_LIST:
+        return request->list.serializable;
+    default:
+        return false;
+    }
+}
+
+/* Alone, leading, and with an entry of its own term committed and applied: whatever anybody was told
+ * was applied here first. */
+static bool is_current(const struct node *node)
+{
+    return node_is_alone(node) && raft_role(node->raft) == RAFT_LEADER &&
+           raft_committed_in_term(node->raft);
+}
+
+static void serve_list(struct node *node, struct list *list)
+{
+    struct list *link;
+    while ((link = list_pop_front(list)))
+        serve(node, request_of(link));
+}
+
+static void ask(struct node *node)
+{
+    struct reads *reads = &node->reads;
+    blob_unref(reads->context);
+    reads->context = blob_new(16);
+    put_le64(reads->context->data, node->identity.generation ^ rand_u64(&node->rand));
+    put_le64(reads->context->data + 8, ++reads->context_count);
+    reads->asked_ns = node_now(node);
+    if (raft_read_index(node->raft, reads->context) != ERR_OK) {
+        blob_unref(reads->context);     /* nobody to ask: the next turn tries again */
+        reads->context = NULL;
+        list_splice_back(&reads->waiting, &reads->asking);
+    }
+}
+
+void reads_state(struct node *node, const struct raft_read_state *state)
+{
+    struct reads *reads = &node->reads;
+    if (!reads->context || !bytes_equal(blob_bytes(reads->context), blob_bytes(state->context)))
+        return;
+    blob_unref(reads->context);
+    reads->context = NULL;
+    if (list_is_empty(&reads->confirmed) || state->index > reads->index)
+        reads->index = state->index;
+    list_splice_back(&reads->confirmed, &reads->asking);
+}
+
+bool reads_turn(struct node *node)
+{
+    struct reads *reads = &node->reads;
+    bool served = false;
+    if (is_current(node)) {
+        list_splice_back(&reads->confirmed, &reads->asking);
+        list_splice_back(&reads->confirmed, &reads->waiting);
+        reads->index = 0;
+    }
+    if (!list_is_empty(&reads->confirmed) && store_applied(node->store) >= reads->index) {
+        serve_list(node, &reads->confirmed);
+        served = true;
+    }
+    bool stale = reads->context && node_now(node) - reads->asked_ns > READ_ROUND_PATIENCE_NS;
+    if (stale)
+        list_splice_back(&reads->waiting, &reads->asking);
+    if ((!reads->context || stale) && !list_is_empty(&reads->waiting) &&
+        raft_leader(node->raft) != RAFT_NOBODY) {
+        list_splice_back(&reads->asking, &reads->waiting);
+        ask(node);
+    }
+    return served;
+}
+
+static int64_t expire_list(struct node *node, struct list *list, int64_t now_ns)
+{
+    int64_t next = INT64_MAX;
+    LIST_FOR_EACH_SAFE(link, list) {
+        struct kv_request *request = request_of(link);
+        if (request->deadline_ns <= now_ns) {
+            list_remove(link);
+            proposer_done(&node->proposer, request, ERR_TIMEOUT);
+        } else if (request->deadline_ns < next) {
+            next = request->deadline_ns;
+        }
+    }
+    return next;
+}
+
+int64_t reads_expire(struct node *node, int64_t now_ns)
+{
+    struct list *lists[] = {&node->reads.waiting, &node->reads.asking, &node->reads.confirmed};
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
+        int64_t due = expire_list(node, lists[i], now_ns);
+        next = due < next ? due : next;
+    }
+    return next;
+}
+
+void reads_fail(struct node *node, enum err_code code)
+{
+    struct list *lists[] = {&node->reads.waiting, &node->reads.asking, &node->reads.confirmed};
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
+        struct list *link;
+        while ((link = list_pop_front(lists[i])))
+            proposer_done(&node->proposer, request_of(link), code);
+    }
+}
+
+/* ---- the contract ---- */
+
+static bool only_frees(const struct kv_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ops[i].kind == KV_OP_PUT || ops[i].kind == KV_OP_TXN || ops[i].kind == KV_OP_RENAME)
+            return false;
+    return true;
+}
+
+/* With the disk nearly full only what frees space may still be proposed. */
+static bool has_room(const struct node *node, const struct kv_request *request)
+{
+    if (!node->writer.no_space || request->kind != KV_TXN)
+        return true;
+    return only_frees(request->txn.success, request->txn.success_count) &&
+           only_frees(request->txn.failure, request->txn.failure_count);
+}
+
+static enum err_code refuse(struct node *node, struct kv_request *request)
+{
+    if (node->stopping || node->fault_code != ERR_OK)
+        return ERR_CLOSING;
+    switch (request->kind) {
+    case KV_RANGE:
+        return kv_validate_range(&request->range, &request->err);
+    case KV_TXN:
+        if (!has_room(node, request))
+            return err_set(&request->err, ERR_NO_SPACE, "the disk of this member is full");
+        return kv_validate_txn(&request->txn, &request->err);
+    case KV_LEASE_GRANT:
+    case KV_LEASE_REVOKE:
+    case KV_LEASE_KEEP_ALIVE:
+    case KV_LEASE_TIME_TO_LIVE:
+    case KV_LEASE_LIST:
+        return err_set(&request->err, ERR_NOT_CAPABLE, "etcdserver: not capable");
+    default:
+        return ERR_OK;
+    }
+}
+
+static void submit(struct kv *kv, struct kv_request *request)
+{
+    struct node *node = node_of(kv);
+    CHECK(!request->owner);
+    int64_t timeout_ns = request->timeout_ms ? request->timeout_ms * NS_PER_MS : node->timeo_ns;
+    request->owner = kv;
+    request->err = (struct err){0};
+    request->submitted_ns = node_now(node);
+    request->deadline_ns = request->submitted_ns + timeout_ns;
+    arena_clear(&request->arena);
+    enum err_code code = refuse(node, request);
+    if (code != ERR_OK) {
+        proposer_done(&node->proposer, request, code);
+    } else if (request->kind == KV_TXN || request->kind == KV_COMPACT) {
+        proposer_submit(&node->proposer, request);
+    } else if (is_serializable(request) ||
+               (is_current(node) && list_is_empty(&node->reads.confirmed))) {
+        serve(node, request);
+    } else {
+        request->stage = STAGE_READ;
+        list_push_back(&node->reads.waiting, &request->link);
+    }
+    if (request->deadline_ns < node->next_expire_ns)
+        node->next_expire_ns = request->deadline_ns;
+    node->wake(node->wake_context);
+}
+
+static void cancel(struct kv *kv, struct kv_request *request)
+{
+    struct node *node = node_of(kv);
+    CHECK(request->owner == kv);
+    if (request->stage == STAGE_READ_JOB)
+        return;                         /* its answer comes by itself, soon */
+    if (request->stage == STAGE_READ) {
+        list_remove(&request->link);
+        proposer_done(&node->proposer, request, ERR_CANCELED);
+    } else {
+        proposer_cancel(&node->proposer, request);
+    }
+    node->wake(node->wake_context);
+}
+
+static unsigned capabilities(struct kv *kv)
+{
+    (void)kv;
+    return KV_CAN_NAMES | KV_CAN_RENAME | KV_CAN_TIMES | KV_CAN_SYSTEM | KV_CAN_OBSERVE;
+}
+
+static void status(struct kv *kv, struct kv_status *ret)
+{
+    struct node *node = node_of(kv);
+    struct wal_stats log;
+    struct store_settings settings;
+    wal_get_stats(node->wal, &log);
+    store_settings_get(node->store, &settings);
+    *ret = (struct kv_status){
+        .cluster_id = node->identity.cluster_id,
+        .member_id = node->identity.member_id,
+        .leader_id = raft_leader(node->raft),
+        .raft_term = raft_current_term(node->raft),
+        .raft_index = raftlog_last(&node->raftlog),
+        .applied_index = store_applied(node->store),
+        .revision = store_revision(node->store),
+        .compact_revision = store_compact_revision(node->store),
+        .file_size_max = settings.file_size_max,
+        .disk_total = node->snapshotter.disk_total,
+        .disk_free = node->snapshotter.disk_free,
+        .alone = node_is_alone(node),
+        .has_quorum = raft_leader(node->raft) != RAFT_NOBODY,
+        .flushes = log.flush_count,
+        .log_bytes = log.flushed_bytes,
+        .entries = node->applier.queued,
+        .clock = store_clock(node->store),
+        .member_count = 1,
+    };
+    store_quota_get(node->store, &ret->quota_used, &ret->quota_limit, &ret->key_count);
+    if (node->leader_lost_ns)
+        ret->quorum_lost_ns = node_now(node) - node->leader_lost_ns;
+    snprintf(ret->version, sizeof ret->version, "%s", PACKAGE_VERSION);
+    if (node->fault_code != ERR_OK)
+        snprintf(ret->last_error, sizeof ret->last_error, "%s", node->fault.text);
+    else if (node->writer.no_space)
+        snprintf(ret->last_error, sizeof ret->last_error, "the disk is full: only deleting works");
+    ret->members[0] = (struct kv_member_status){
+        .id = node->identity.member_id,
+        .is_voter = true,
+        .is_leader = raft_role(node->raft) == RAFT_LEADER,
+        .is_self = true,
+        .match_index = ret->raft_index,
+    };
+    memcpy(ret->members[0].name, node->identity.name, sizeof ret->members[0].name);
+}
+
+static void observe(struct kv *kv, struct kv_observer *observer)
+{
+    struct node *node = node_of(kv);
+    node->observer = observer;
+    node->applier.observer = observer;
+}
+
+const struct kv_ops kv_local_ops = {submit, cancel, capabilities, status, observe};

@@ -1,0 +1,69 @@
+/* Writing the log: what the core wants kept -> wal -> flush -> what waited for it.
+ *
+ * Every append of a turn goes to one buffer and one flush. While a flush is on the disk thread the next
+ * one gathers; with nothing else to do the loop flushes by itself (token.h). After the flush, in this
+ * order: entries become visible in the raftlog (I4), then the responses that waited for them are
+ * stepped or sent (I1, I2).
+ *
+ * A failed write or flush is a fault: the member stops, nothing is retried (I17).
+ *
+ * Loop thread, except the run of the job.
+ */
+#ifndef CLUSTER_LOGWRITER_H
+#define CLUSTER_LOGWRITER_H
+
+#include "cluster/clock.h"
+#include "cluster/raft/raft.h"
+#include "cluster/raftlog.h"
+#include "cluster/token.h"
+#include "cluster/worker.h"
+#include "wal/wal.h"
+
+struct logwriter {
+    struct wal *wal;
+    struct raft *raft;
+    struct raftlog *raftlog;
+    struct mem *mem;                        /* the core's */
+    struct worker *worker;
+    struct clock *clock;
+    struct trace *trace;
+    struct token token;
+
+    struct raft_message **gathering;        /* clones of append messages in the next flush */
+    size_t gathering_count, gathering_capacity;
+    struct raft_message **flushing;         /* those of the flush in flight */
+    size_t flushing_count, flushing_capacity;
+    bool must_flush;                        /* a response waits in gathering, or a mark */
+    struct raft_message **stalled;          /* taken over while the disk had no room for a segment:
+                                               appended, in order, once there is */
+    size_t stalled_count, stalled_capacity;
+    bool no_space;                          /* the last segment asked for was refused */
+
+    struct worker_job job;
+    struct wal_flush_job *flush;
+    struct worker_job prepare_job;          /* zeroing and recycling of segments */
+    struct wal_prepare_job *prepare;
+    int64_t prepare_not_before_ns;          /* after NO_SPACE */
+
+    void (*progressed)(struct logwriter *writer);
+    void (*send)(struct logwriter *writer, const struct raft_message *message);     /* to a peer */
+    enum err_code code;                     /* of a fault */
+    struct err err;
+};
+
+/* No job may be in flight. */
+void logwriter_release(struct logwriter *writer);
+/* Takes over what a RAFT_MSG_STORAGE_APPEND says; with a full disk it waits here. FAULT kinds alone. */
+enum err_code logwriter_queue(struct logwriter *writer, const struct raft_message *message) MUST_USE;
+/* The mark goes into the next flush. NO_SPACE: not now. */
+enum err_code logwriter_mark(struct logwriter *writer, const struct snapshot_mark *mark) MUST_USE;
+/* Flushes inline or starts a flush, and keeps segments coming. True when something was done inline. */
+bool logwriter_turn(struct logwriter *writer, size_t waiting);
+static inline bool logwriter_is_idle(const struct logwriter *writer)
+{
+    return !writer->token.held && !writer->must_flush && !writer->prepare;
+}
+/* Makes a prepare in flight end soon. */
+void logwriter_stop(struct logwriter *writer);
+
+#endif

@@ -1,0 +1,508 @@
+#include "cluster/node_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/mem.h"
+#include "proto/kv_pb.h"
+
+#define ELECTION_TICKS (ELECTION_DEFAULT_MS / HEARTBEAT_DEFAULT_MS)
+#define ROUNDS_MAX 8        /* of one turn; then the loop hears other things first */
+
+int64_t node_now(const struct node *node) { return clock_monotonic_ns(node->clock); }
+
+bool node_is_alone(const struct node *node)
+{
+    struct raft_conf_state state;
+    raft_configuration(node->raft, &state);
+    return state.voters.count == 1 && state.voters.ids[0] == node->identity.member_id &&
+           state.voters_outgoing.count == 0 && state.learners.count == 0 &&
+           state.learners_next.count == 0;
+}
+
+void node_fail(struct node *node, enum err_code code, const struct err *err)
+{
+    if (node->fault_code != ERR_OK)
+        return;
+    node->fault_code = code;
+    node->fault = *err;
+    node->fault.code = code;
+    if (!node->fault.text[0])
+        snprintf(node->fault.text, sizeof node->fault.text, "%s", err_text(code));
+    TRACE(node->trace, "fault code=%s", err_name(code));
+}
+
+static enum err_code core_failed(struct node *node, enum err_code code)
+{
+    if (code != ERR_OK && err_kind(code) == ERR_KIND_FAULT)
+        node_fail(node, code, &(struct err){.text = "the raft core failed"});
+    return code;
+}
+
+/* ---- life ---- */
+
+static enum err_code check_fit(const struct store *store_const, const struct wal_recovery *recovery,
+                               struct err *err)
+{
+    struct store *store = (struct store *)store_const;
+    raft_index applied = store_applied(store);
+    raft_index last = recovery->entry_count
+                          ? recovery->entries[recovery->entry_count - 1].index
+                          : recovery->mark.index;
+    if (applied > last)
+        return err_set(err, ERR_CORRUPT,
+                       "the store holds entries up to %" PRIu64 " but the log ends at %" PRIu64
+                       ": the log has lost something; nothing was changed", applied, last);
+    if (applied < recovery->mark.index)
+        return err_set(err, ERR_CORRUPT,
+                       "the store holds entries up to %" PRIu64 " but the log begins after %" PRIu64
+                       ": the store is older than the log; nothing was changed", applied,
+                       recovery->mark.index);
+    return ERR_OK;
+}
+
+static enum err_code open_core(struct node *node, const struct node_options *options,
+                               struct err *err)
+{
+    const struct wal_recovery *recovery = options->recovery;
+    raft_index applied = store_applied(node->store);
+    struct hard_state hard_state = recovery->state;
+    struct raft_conf_state configuration;
+    struct buf encoded = {0};
+    if (hard_state.commit < applied)
+        hard_state.commit = applied;
+    store_configuration(node->store, &encoded);
+    enum err_code code = raft_conf_state_decode(buf_bytes(&encoded), &configuration);
+    buf_release(&encoded);
+    if (code != ERR_OK)
+        return err_set(err, code, "the stored membership cannot be read");
+    raftlog_init(&node->raftlog, recovery->mark.index, recovery->mark.term, &hard_state,
+                 &configuration);
+    raftlog_append(&node->raftlog, recovery->entries, recovery->entry_count);
+    struct raft_config config = {
+        .id = node->identity.member_id,
+        .election_tick = ELECTION_TICKS,
+        .heartbeat_tick = 1,
+        .log = &node->raftlog.view,
+        .mem = &node->mem,
+        .applied = applied,
+        .async_storage_writes = true,
+        .max_size_per_message = MESSAGE_SIZE_MAX,
+        .max_committed_size_per_ready = APPLY_LAG_BYTES_MAX,
+        .max_inflight_messages = INFLIGHT_MESSAGES_MAX,
+        .check_quorum = true,
+        .pre_vote = true,
+        .seed = options->seed,
+        .trace = options->trace,
+    };
+    code = raft_new(&config, &node->raft, err);
+    node->applier.queued = applied;
+    return code;
+}
+
+static void on_writer_progress(struct logwriter *writer)
+{
+    struct node *node = container_of(writer, struct node, writer);
+    node->wake(node->wake_context);
+}
+
+static void on_applier_progress(struct applier *applier)
+{
+    struct node *node = container_of(applier, struct node, applier);
+    node->wake(node->wake_context);
+}
+
+/* A member that is alone has no peers; whatever is addressed to others is what raft repeats. */
+static void send_to_peer(struct logwriter *writer, const struct raft_message *message)
+{
+    struct node *node = container_of(writer, struct node, writer);
+    TRACE(node->trace, "drop message type=%d to=%" PRIu64, (int)message->type, message->to);
+}
+
+static void wire(struct node *node)
+{
+    node->writer = (struct logwriter){
+        .wal = node->wal, .raft = node->raft, .raftlog = &node->raftlog, .mem = &node->mem,
+        .worker = node->worker, .clock = node->clock, .trace = node->trace,
+        .progressed = on_writer_progress, .send = send_to_peer,
+    };
+    node->applier.store = node->store;
+    node->applier.raft = node->raft;
+    node->applier.mem = &node->mem;
+    node->applier.proposer = &node->proposer;
+    node->applier.worker = node->worker;
+    node->applier.clock = node->clock;
+    node->applier.trace = node->trace;
+    node->applier.progressed = on_applier_progress;
+}
+
+static struct node *node_new(const struct node_options *options)
+{
+    struct node *node = mem_xzalloc(sizeof *node);
+    node->kv.ops = &kv_local_ops;
+    node->identity = options->identity;
+    node->clock = options->clock;
+    node->worker = options->worker;
+    node->store = options->store;
+    node->wal = options->wal;
+    node->trace = options->trace;
+    node->data_path = options->data_path ? mem_xstrdup(options->data_path) : NULL;
+    node->timeo_ns = (options->timeo_ms ? options->timeo_ms : TIMEO_DEFAULT_MS) * NS_PER_MS;
+    node->wake = options->wake;
+    node->wake_context = options->wake_context;
+    node->next_expire_ns = INT64_MAX;
+    node->next_tick_ns = node_now(node);
+    node->leader_lost_ns = node->next_tick_ns;
+    rand_init(&node->rand, options->seed);
+    proposer_init(&node->proposer, store_clock(node->store), node->trace);
+    reads_init(&node->reads);
+    list_init(&node->compaction.waiting);
+    return node;
+}
+
+static void node_free(struct node *node)
+{
+    applier_release(&node->applier);
+    logwriter_release(&node->writer);
+    proposer_release(&node->proposer);
+    reads_release(&node->reads);
+    snapshotter_release(node);
+    raft_free(node->raft);
+    raftlog_release(&node->raftlog);
+    store_close(node->store);
+    free(node->data_path);
+    free(node);
+}
+
+enum err_code node_open(struct node **ret, const struct node_options *options, struct err *err)
+{
+    struct node *node = node_new(options);
+    enum err_code code = check_fit(node->store, options->recovery, err);
+    if (code == ERR_OK)
+        code = open_core(node, options, err);
+    if (code == ERR_OK)
+        code = store_forget_logs(node->store, err);
+    if (code == ERR_OK) {
+        wire(node);
+        snapshotter_open(node, options->recovery->mark.index);
+        node->term = raft_current_term(node->raft);
+        if (node_is_alone(node))
+            code = core_failed(node, raft_campaign(node->raft));
+    }
+    if (code != ERR_OK) {
+        wal_abandon(node->wal);
+        node_free(node);
+        return code;
+    }
+    *ret = node;
+    return ERR_OK;
+}
+
+enum err_code node_bootstrap(struct store *store, struct wal *wal, raft_id id, kv_time now,
+                             struct err *err)
+{
+    (void)now;
+    struct raft_conf_state state = {.voters = {1, {id}}};
+    struct buf encoded = {0};
+    raft_conf_state_encode(&state, &encoded);
+    struct entry entry = {.term = 1, .index = 1, .type = ENTRY_CONF_CHANGE_V2};
+    store_begin(store);
+    enum err_code code = store_apply_configuration(store, &entry, buf_bytes(&encoded), err);
+    if (code == ERR_OK)
+        code = store_commit(store, err);
+    if (code == ERR_OK)
+        code = store_checkpoint(store, err);
+    struct snapshot_mark mark = {1, 1, blob_copy(buf_bytes(&encoded))};
+    struct hard_state hard_state = {.term = 1, .commit = 1};
+    if (code == ERR_OK)
+        code = wal_mark(wal, &mark, err);
+    if (code == ERR_OK)
+        code = wal_append(wal, &hard_state, NULL, 0, err);
+    if (code == ERR_OK)
+        code = wal_flush(wal, err);
+    blob_unref(mark.configuration);
+    buf_release(&encoded);
+    return code;
+}
+
+/* ---- the turn ---- */
+
+static void on_soft_state(struct node *node, const struct raft_soft_state *state)
+{
+    raft_term term = raft_current_term(node->raft);
+    bool moved = state->leader != node->leader || term != node->term;
+    TRACE(node->trace, "soft-state leader=%" PRIu64 " role=%d term=%" PRIu64, state->leader,
+          (int)state->role, term);
+    node->leader = state->leader;
+    node->term = term;
+    node->leader_lost_ns = state->leader == RAFT_NOBODY ? node_now(node) : 0;
+    if (moved && state->leader != RAFT_NOBODY && node->proposer.open_count)
+        core_failed(node, proposer_repeat(&node->proposer, node->raft, clock_wall_ns(node->clock)));
+}
+
+static void on_message(struct node *node, const struct raft_message *message)
+{
+    if (message->to == RAFT_APPEND_THREAD)
+        core_failed(node, logwriter_queue(&node->writer, message));
+    else if (message->to == RAFT_APPLY_THREAD)
+        core_failed(node, applier_queue(&node->applier, message));
+    else
+        send_to_peer(&node->writer, message);
+}
+
+static void ready_turn(struct node *node)
+{
+    while (node->fault_code == ERR_OK && raft_has_ready(node->raft)) {
+        struct raft_ready ready;
+        if (core_failed(node, raft_ready(node->raft, &ready)) != ERR_OK)
+            return;
+        if (ready.entry_count || ready.committed_count)
+            TRACE(node->trace, "ready entries=%zu committed=%zu", ready.entry_count,
+                  ready.committed_count);
+        for (size_t i = 0; i < ready.message_count; i++)
+            on_message(node, &ready.messages[i]);
+        for (size_t i = 0; i < ready.read_state_count; i++)
+            reads_state(node, &ready.read_states[i]);
+        if (ready.has_soft_state)
+            on_soft_state(node, &ready.soft_state);
+    }
+}
+
+/* More committed and not applied than this, and proposals wait in their queue. */
+static bool is_behind(const struct node *node)
+{
+    raft_index committed = raft_committed(node->raft), applied = store_applied(node->store);
+    return (committed > applied && committed - applied > APPLY_LAG_ENTRIES_MAX) ||
+           node->applier.bytes > APPLY_LAG_BYTES_MAX;
+}
+
+static void gather_faults(struct node *node)
+{
+    if (node->writer.code != ERR_OK)
+        node_fail(node, node->writer.code, &node->writer.err);
+    if (node->applier.code != ERR_OK)
+        node_fail(node, node->applier.code, &node->applier.err);
+}
+
+static void note_configuration(struct node *node)
+{
+    raft_index index = node->applier.configuration_index;
+    if (!index)
+        return;
+    struct buf encoded = {0};
+    store_configuration(node->store, &encoded);
+    snapshotter_note_configuration(node, index, buf_bytes(&encoded));
+    buf_release(&encoded);
+    node->applier.configuration_index = 0;
+}
+
+/* One pass over everything; true when something was done inline that may have made more to do. */
+static bool work(struct node *node)
+{
+    if (!is_behind(node) && !node->stopping)
+        core_failed(node, proposer_fill(&node->proposer, node->raft, clock_wall_ns(node->clock),
+                                        rand_u64(&node->rand) | 1));
+    size_t waiting = proposer_busy(&node->proposer);
+    ready_turn(node);
+    bool done = !node->hold_commit && logwriter_turn(&node->writer, waiting);
+    if (done) {
+        snapshotter_release_log(node);
+        ready_turn(node);
+    }
+    if (applier_turn(&node->applier, waiting)) {
+        done = true;
+        ready_turn(node);
+    }
+    note_configuration(node);
+    gather_faults(node);
+    return reads_turn(node) || done;
+}
+
+/* A compaction that asked to wait for the rows is told when the walk has ended. */
+static bool waits_for_walk(struct node *node, struct kv_request *request)
+{
+    if (request->kind != KV_COMPACT || !request->compact.physical ||
+        request->err.code != ERR_OK || !store_compact_pending(node->store) || node->stopping)
+        return false;
+    request->compact.physical = false;
+    list_push_back(&node->compaction.waiting, &request->link);
+    return true;
+}
+
+static bool deliver(struct node *node)
+{
+    LIST_HEAD(answered);
+    list_splice_back(&answered, &node->proposer.answered);
+    bool any = !list_is_empty(&answered);
+    struct list *link;
+    while ((link = list_pop_front(&answered))) {
+        struct kv_request *request = container_of(link, struct kv_request, link);
+        if (waits_for_walk(node, request))
+            continue;
+        request->owner = NULL;
+        request->done(request, request->err.code);
+    }
+    return any;
+}
+
+static void fail_everything(struct node *node)
+{
+    proposer_fail(&node->proposer, ERR_CLOSING);
+    reads_fail(node, ERR_CLOSING);
+    struct list *link;
+    while ((link = list_pop_front(&node->compaction.waiting)))
+        proposer_done(&node->proposer, container_of(link, struct kv_request, link), ERR_CLOSING);
+}
+
+static void expire(struct node *node, int64_t now)
+{
+    int64_t writes = proposer_expire(&node->proposer, now, node->leader != RAFT_NOBODY);
+    int64_t reads = reads_expire(node, now);
+    node->next_expire_ns = writes < reads ? writes : reads;
+}
+
+static bool needs_ticks(const struct node *node)
+{
+    return !(node_is_alone(node) && raft_role(node->raft) == RAFT_LEADER);
+}
+
+static void tick(struct node *node, int64_t now)
+{
+    if (!needs_ticks(node)) {
+        node->next_tick_ns = now;
+        return;
+    }
+    for (int i = 0; i < 4 && node->next_tick_ns <= now; i++) {
+        node->next_tick_ns += HEARTBEAT_DEFAULT_MS * NS_PER_MS;
+        core_failed(node, raft_tick(node->raft));
+    }
+    if (node->next_tick_ns <= now)
+        node->next_tick_ns = now + HEARTBEAT_DEFAULT_MS * NS_PER_MS;
+}
+
+bool node_turn(struct node *node)
+{
+    int64_t now = node_now(node);
+    if (node->fault_code == ERR_OK) {
+        tick(node, now);
+        if (now >= node->next_expire_ns)
+            expire(node, now);
+    }
+    bool more = true;
+    for (int round = 0; round < ROUNDS_MAX && more; round++) {
+        bool done = node->fault_code == ERR_OK && work(node);
+        if (node->fault_code != ERR_OK)
+            fail_everything(node);
+        more = deliver(node) || done;
+    }
+    if (node->fault_code == ERR_OK) {
+        snapshotter_release_log(node);
+        snapshotter_turn(node);
+        compaction_turn(node);
+    }
+    return more;
+}
+
+int64_t node_next_wake_ns(const struct node *node)
+{
+    if (node->fault_code != ERR_OK)
+        return INT64_MAX;
+    int64_t next = node->next_expire_ns;
+    if (needs_ticks(node) && node->next_tick_ns < next)
+        next = node->next_tick_ns;
+    bool check_due = store_applied(node->store) != node->snapshotter.checked_applied;
+    if (check_due && !node->snapshotter.in_flight && node->snapshotter.due_ns < next)
+        next = node->snapshotter.due_ns;
+    if (node->writer.prepare_not_before_ns && node->writer.prepare_not_before_ns < next)
+        next = node->writer.prepare_not_before_ns;
+    return next;
+}
+
+bool node_is_busy(const struct node *node)
+{
+    return proposer_busy(&node->proposer) || node->writer.token.held ||
+           node->applier.token.held || !reads_are_idle(&node->reads);
+}
+
+enum err_code node_fault(const struct node *node, struct err *ret_err)
+{
+    if (node->fault_code != ERR_OK && ret_err)
+        *ret_err = node->fault;
+    return node->fault_code;
+}
+
+struct kv *node_kv(struct node *node) { return &node->kv; }
+struct store *node_store(struct node *node) { return node->store; }
+
+/* ---- the end ---- */
+
+void node_stop(struct node *node)
+{
+    if (node->stopping)
+        return;
+    node->stopping = true;
+    logwriter_stop(&node->writer);
+    /* What was never proposed did not happen; what was is finished below, by node_turn. */
+    struct list *link;
+    while ((link = list_pop_front(&node->proposer.waiting))) {
+        node->proposer.waiting_count--;
+        proposer_done(&node->proposer, container_of(link, struct kv_request, link), ERR_CLOSING);
+    }
+    reads_fail(node, ERR_CLOSING);
+}
+
+bool node_is_stopped(const struct node *node)
+{
+    bool idle = !node->writer.token.held && !node->writer.prepare && !node->applier.token.held &&
+                !node->snapshotter.in_flight && !node->compaction.in_flight &&
+                node->reads.jobs == 0 && list_is_empty(&node->proposer.answered);
+    if (node->fault_code != ERR_OK)
+        return idle;
+    return idle && node->stopping && node->proposer.open_count == 0 && !node->writer.must_flush &&
+           applier_is_idle(&node->applier);
+}
+
+enum err_code node_close(struct node *node, struct err *err)
+{
+    fail_everything(node);
+    deliver(node);
+    enum err_code code = node->fault_code;
+    if (code == ERR_OK)
+        code = snapshotter_finish(node, err);
+    else if (err)
+        *err = node->fault;
+    if (code == ERR_OK) {
+        code = wal_close(node->wal, err);
+    } else {
+        wal_abandon(node->wal);
+    }
+    node_free(node);
+    return code;
+}
+
+void node_abandon(struct node *node)
+{
+    fail_everything(node);
+    deliver(node);
+    wal_abandon(node->wal);
+    node_free(node);
+}
+
+/* ---- for tests ---- */
+
+enum err_code node_propose_raw(struct node *node, struct blob *payload)
+{
+    struct blob *stamped = blob_copy(blob_bytes(payload));
+    kv_time wall = clock_wall_ns(node->clock);
+    if (wall <= node->proposer.last_stamp)
+        wall = node->proposer.last_stamp + 1;
+    node->proposer.last_stamp = wall;
+    entry_stamp_set(stamped, wall);
+    struct entry entry = {.type = ENTRY_NORMAL, .payload = stamped};
+    enum err_code code = raft_propose(node->raft, &entry, 1);
+    blob_unref(stamped);
+    return code;
+}
+
+void node_hold_commit(struct node *node, bool hold) { node->hold_commit = hold; }

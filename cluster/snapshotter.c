@@ -1,0 +1,195 @@
+/* Snapshotter: payload durable -> mark in the log -> flush -> release of old segments (etcd I3), for
+ * checkpoints. The store's tables are the payload: when LevelDB has dropped the log file of its own
+ * that was current at index A, everything up to A is in synced tables (mvcc/checkpoint.c), and our log
+ * need not hold it any more.
+ *
+ * Once a second while anything is applied a worker asks for that A; a rollover of the write buffer
+ * (16 MiB) moves it. A mark costs one record in a flush that is due anyway or soon.
+ *
+ * Beside it: the walk of a compaction, one step at a time, whenever the apply token is free.
+ */
+#include "cluster/node_internal.h"
+
+#include <inttypes.h>
+#include <sys/statvfs.h>
+
+#include "proto/kv_pb.h"
+
+#define SNAPSHOTTER_PERIOD_NS NS_PER_S
+
+static void find_space(struct node *node)
+{
+    struct statvfs space;
+    if (!node->data_path || statvfs(node->data_path, &space) != 0)
+        return;
+    node->snapshotter.disk_total = (uint64_t)space.f_blocks * space.f_frsize;
+    node->snapshotter.disk_free = (uint64_t)space.f_bavail * space.f_frsize;
+}
+
+void snapshotter_note_configuration(struct node *node, raft_index index, struct bytes encoded)
+{
+    struct snapshotter *snapshotter = &node->snapshotter;
+    if (snapshotter->configuration_count == NODE_CONFIGURATIONS_MAX) {
+        blob_unref(snapshotter->configurations[0].encoded);
+        snapshotter->configuration_count--;
+        memmove(&snapshotter->configurations[0], &snapshotter->configurations[1],
+                snapshotter->configuration_count * sizeof snapshotter->configurations[0]);
+    }
+    snapshotter->configurations[snapshotter->configuration_count].index = index;
+    snapshotter->configurations[snapshotter->configuration_count++].encoded = blob_copy(encoded);
+}
+
+/* The membership as of index; NULL when it is older than what is remembered. */
+static struct blob *configuration_at(const struct snapshotter *snapshotter, raft_index index)
+{
+    for (size_t i = snapshotter->configuration_count; i-- > 0;)
+        if (snapshotter->configurations[i].index <= index)
+            return snapshotter->configurations[i].encoded;
+    return NULL;
+}
+
+void snapshotter_open(struct node *node, raft_index marked)
+{
+    struct buf encoded = {0};
+    store_configuration(node->store, &encoded);
+    snapshotter_note_configuration(node, store_applied(node->store), buf_bytes(&encoded));
+    buf_release(&encoded);
+    node->snapshotter.marked = marked;
+    find_space(node);
+}
+
+void snapshotter_release(struct node *node)
+{
+    CHECK(!node->snapshotter.in_flight);
+    for (size_t i = 0; i < node->snapshotter.configuration_count; i++)
+        blob_unref(node->snapshotter.configurations[i].encoded);
+}
+
+static enum err_code mark(struct node *node, raft_index index)
+{
+    struct snapshot_mark mark = {
+        .index = index,
+        .term = raftlog_term(&node->raftlog, index),
+        .configuration = configuration_at(&node->snapshotter, index),
+    };
+    if (index <= node->snapshotter.marked || mark.term == 0 || !mark.configuration)
+        return ERR_OK;
+    enum err_code code = logwriter_mark(&node->writer, &mark);
+    if (code == ERR_OK) {
+        node->snapshotter.marked = index;
+        TRACE(node->trace, "mark index=%" PRIu64, index);
+    }
+    return code == ERR_NO_SPACE ? ERR_OK : code;
+}
+
+static void run(struct worker_job *job)
+{
+    struct node *node = container_of(job, struct node, snapshotter.job);
+    node->snapshotter.durable = store_durable_index(node->store);
+    find_space(node);
+}
+
+static void done(struct worker_job *job)
+{
+    struct node *node = container_of(job, struct node, snapshotter.job);
+    node->snapshotter.in_flight = false;
+    if (node->fault_code == ERR_OK && !node->stopping &&
+        mark(node, node->snapshotter.durable) != ERR_OK)
+        node_fail(node, node->writer.code, &node->writer.err);
+    node->wake(node->wake_context);
+}
+
+void snapshotter_turn(struct node *node)
+{
+    struct snapshotter *snapshotter = &node->snapshotter;
+    raft_index applied = store_applied(node->store);
+    int64_t now = node_now(node);
+    if (snapshotter->in_flight || node->stopping || now < snapshotter->due_ns)
+        return;
+    if (applied == snapshotter->checked_applied && snapshotter->durable <= snapshotter->marked)
+        return;
+    snapshotter->checked_applied = applied;
+    snapshotter->due_ns = now + SNAPSHOTTER_PERIOD_NS;
+    snapshotter->in_flight = true;
+    snapshotter->job = (struct worker_job){.run = run, .done = done};
+    worker_submit(node->worker, WORKER_WORK, &snapshotter->job);
+}
+
+void snapshotter_release_log(struct node *node)
+{
+    struct wal_stats stats;
+    wal_get_stats(node->wal, &stats);
+    if (stats.mark_index <= raftlog_first(&node->raftlog) - 1)
+        return;
+    raftlog_compact(&node->raftlog, stats.mark_index);
+    wal_release(node->wal, stats.mark_index);
+}
+
+enum err_code snapshotter_finish(struct node *node, struct err *err)
+{
+    enum err_code code = store_checkpoint(node->store, err);
+    if (code != ERR_OK)
+        return code;
+    code = mark(node, store_durable_index(node->store));
+    return code == ERR_OK ? wal_flush(node->wal, err) : code;
+}
+
+/* ---- compaction ---- */
+
+static void step_run(struct worker_job *job)
+{
+    struct node *node = container_of(job, struct node, compaction.job);
+    struct compaction *compaction = &node->compaction;
+    compaction->code =
+        store_compact_step(node->store, &compaction->done, &compaction->finished_revision,
+                           &compaction->finished_bytes, &compaction->err);
+}
+
+/* The leader tells everyone how much its walk has freed; a member with another figure has diverged. */
+static enum err_code propose_compacted(struct node *node)
+{
+    struct entry_request request = {
+        .kind = ENTRY_COMPACTED,
+        .compact.revision = node->compaction.finished_revision,
+        .compacted_bytes = node->compaction.finished_bytes,
+    };
+    struct blob *payload = entry_request_encode(&request);
+    enum err_code code = node_propose_raw(node, payload);
+    blob_unref(payload);
+    return code;
+}
+
+static void walk_ended(struct node *node)
+{
+    struct list *link;
+    while ((link = list_pop_front(&node->compaction.waiting)))
+        proposer_done(&node->proposer, container_of(link, struct kv_request, link), ERR_OK);
+}
+
+static void step_done(struct worker_job *job)
+{
+    struct node *node = container_of(job, struct node, compaction.job);
+    node->compaction.in_flight = false;
+    token_give(&node->applier.token);
+    if (node->compaction.code != ERR_OK)
+        node_fail(node, node->compaction.code, &node->compaction.err);
+    node->wake(node->wake_context);
+}
+
+void compaction_turn(struct node *node)
+{
+    struct compaction *compaction = &node->compaction;
+    if (compaction->in_flight || node->applier.token.held || node->stopping)
+        return;
+    if (compaction->finished_revision && raft_role(node->raft) == RAFT_LEADER &&
+        propose_compacted(node) == ERR_OK)
+        compaction->finished_revision = 0;
+    if (!store_compact_pending(node->store)) {
+        walk_ended(node);
+        return;
+    }
+    compaction->in_flight = true;
+    compaction->job = (struct worker_job){.run = step_run, .done = step_done};
+    token_take(&node->applier.token);
+    worker_submit(node->worker, WORKER_APPLY, &compaction->job);
+}
