@@ -9,24 +9,76 @@ void handles_close(struct fs *fs);
 /* Begins the commit of every dirty handle (the mount ends). */
 void handles_commit_all(struct fs *fs);
 
+/* ---- attributes ---- */
+
 /* GETATTR carries no handle. To a process (pid is any thread of it) that holds a dirty or a pinned handle
  * on the node it is answered for that handle: true, and ret is complete. A dirty one first, else the
- * last opened. */
+ * last opened. For a pending node it is true for everyone. */
 bool handle_attr_for(struct fs *fs, struct node *node, pid_t pid, struct stat *ret);
-/* SETATTR that belongs to a handle: of a size with a handle, or without one from a process that has a
- * fresh writing handle; of anything else from a process with a dirty handle on the node. True: staged
- * and answered (or will be). */
+/* SETATTR that belongs to a handle: every SETATTR of a size (staged when it comes with a handle, or
+ * from a process with a fresh writing handle; else committed at once, here); anything else from a process
+ * with a dirty handle on the node. True: staged and answered (or will be). */
 bool handle_setattr(struct fs_op *op);
+/* SETXATTR and REMOVEXATTR from a process with a dirty handle on the node: true, staged and answered. */
+bool handle_setxattr(struct fs_op *op);
+/* GETXATTR and LISTXATTR: lays what this process (or, on a pending node, anyone) has staged over the
+ * record, in the op's arena. Harmless when there is nothing. */
+void handle_overlay(struct fs_op *op, struct node *node, struct meta *meta);
+
+/* ---- names that are pending ----
+ *
+ * CREATE without O_EXCL publishes nothing: the name exists on this mount alone until the first commit of
+ * its handle, which makes key, content and record in one txn. Until then node->pending is set and
+ * the kv knows nothing of it. */
+
+/* LOOKUP found nothing in the kv at (parent, how, name): the pending node there, or NULL; referenced for
+ * the caller, and ret is what to answer. (Without a parent to look at: node->pending, handle_attr_for.) */
+struct node *handle_pending_entry(struct fs *fs, struct node *parent, enum node_step how,
+                                  struct bytes name, struct fs_file *ret);
+/* Whoever needs the name to be there for everyone (unlink, rename of or onto it, link, mkdir, mknod,
+ * symlink, SETATTR and SETXATTR that are not staged, CREATE with O_EXCL) commits it first: true when
+ * it was pending; step runs with the commit's code when that has ended. NULL node: false. */
+bool handle_commit_pending(struct fs_op *op, struct node *node, op_step step);
+bool handle_commit_pending_name(struct fs_op *op, struct node *parent, enum node_step how,
+                                struct bytes name, op_step step);
+
+/* ---- races with what others do ---- */
 
 /* While a commit begun by RELEASE of this node is in flight: parks the op, true, step(op, OK) runs when
  * the last of them has ended. LOOKUP, GETATTR and OPEN ask this first. */
 bool handle_await_commits(struct fs_op *op, struct node *node, op_step step);
 
 /* The file at node has been removed, or replaced by a rename: handles keep their content, and show
- * st_nlink 0. Called after the txn, before its answer. */
+ * st_nlink 0; what they write stays here. Called after the txn, before its answer. */
 void handle_on_removed(struct fs *fs, struct node *node);
+/* The node has been renamed by this mount (its key differs now): its writing handles go on there. Call it
+ * after node_move. */
+void handle_on_moved(struct fs *fs, struct node *node);
 /* Attributes of the node changed by a SETATTR that was not staged: pinned handles show the new owner,
  * mode and times. */
 void handle_on_attr(struct fs *fs, struct node *node, const struct fs_file *file);
+
+/* ---- kept conflicts: bytes whose save was refused (.fs/conflicts/) ---- */
+
+#define CONFLICTS_MAX 64                /* the oldest goes */
+#define CONFLICT_BYTES_MAX (16 * MIB)
+
+struct conflict {
+    char name[NAME_SIZE_MAX + 1];       /* unique; a file name: time, then the file's own */
+    struct blob *content;
+    struct bytes key;                   /* owned */
+    kv_time time;                       /* this host's clock */
+};
+
+size_t conflicts_count(const struct fs *fs);
+/* From the oldest, 0, on. Borrowed until the loop goes on; ref the content to keep it. */
+const struct conflict *conflicts_get(const struct fs *fs, size_t index);
+const struct conflict *conflicts_find(const struct fs *fs, const char *name);
+
+/* ---- for tests ---- */
+
+struct process_door;
+/* Who is asked about threads; process_system() unless told otherwise. */
+void handles_set_processes(struct fs *fs, struct process_door *door);
 
 #endif

@@ -73,6 +73,8 @@ struct node {
     kv_rev pinned_revision;         /* mod revision its pinned handles are at; 0: none is open. A LOOKUP
                                        that finds another one answers a fresh node */
     uint32_t commits;               /* begun by RELEASE and not yet answered */
+    bool pending;                   /* made by CREATE, not yet committed: no key stands there */
+    kv_rev own_first, own_last;     /* every version after own_first up to own_last was written here */
 };
 
 struct nodes {
