@@ -80,8 +80,8 @@ struct fs {
 /* kv and loop outlive it. Nothing is mounted yet: give the kernel to fs_attach. INVALID: an option. */
 enum err_code fs_open(struct fs **ret, const struct fs_options *options, struct kv *kv,
                       struct fs_loop *loop, struct trace *trace, struct err *err) MUST_USE;
-/* The mount is there: the notifier starts. */
-void fs_attach(struct fs *fs, struct kernel *kernel);
+/* The mount is there: the notifier starts, and the kv is heard. NO_MEMORY, IO: the notifier's thread. */
+enum err_code fs_attach(struct fs *fs, struct kernel *kernel, struct err *err) MUST_USE;
 /* No request comes any more (the kernel is unmounted or aborted): commits what is staged, cancels what
  * waits. fs_is_idle turns true when the last op has ended; then close. */
 void fs_stop(struct fs *fs);
@@ -109,7 +109,7 @@ const struct kv_status *fs_status(struct fs *fs);
 void fs_timer_init(struct fs_timer *timer, void (*fire)(struct fs_timer *timer));
 void fs_timer_set(struct fs *fs, struct fs_timer *timer, int64_t delay_ms);
 void fs_timer_cancel(struct fs_timer *timer);
-/* Whether users may change this mount, and the largest file they may make. */
+/* The largest file that users may make here. */
 uint64_t fs_file_size_max(struct fs *fs);
 
 #endif

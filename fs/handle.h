@@ -6,8 +6,9 @@
 
 enum err_code handles_open(struct fs *fs, struct err *err) MUST_USE;    /* sets fs->handles */
 void handles_close(struct fs *fs);
-/* Begins the commit of every dirty handle (the mount ends). */
+/* Begins the commit of every dirty handle (the mount ends); idle when no commit is in flight. */
 void handles_commit_all(struct fs *fs);
+bool handles_are_idle(const struct fs *fs);
 
 /* ---- attributes ---- */
 

@@ -122,8 +122,9 @@ struct fs_op;
 struct kernel;
 
 struct kernel_ops {
-    /* Answers a request; its token ends. EINTR and a kernel that no longer waits are nobody's error. */
-    void (*answer)(struct kernel *kernel, void *token, enum kernel_kind kind,
+    /* Answers a request; its token ends. False: the kernel no longer waits, so that what the answer gave
+     * it (a lookup, a handle) was not taken and no FORGET or RELEASE will come. */
+    bool (*answer)(struct kernel *kernel, void *token, enum kernel_kind kind,
                    const struct kernel_answer *answer);
     /* From now on an interrupt of this request calls fs_interrupt(op), maybe at once. */
     void (*expect_interrupt)(struct kernel *kernel, void *token, struct fs_op *op);

@@ -1,9 +1,16 @@
 # libfs.a: files over the kv contract.
-noinst_HEADERS += \
-	fs/cache.h fs/fs.h fs/handle.h fs/kernel.h fs/layout.h fs/nodes.h fs/notify.h fs/op.h fs/tree.h
-
 noinst_LIBRARIES += libfs.a
-libfs_a_SOURCES =
+libfs_a_SOURCES = \
+	fs/control.c fs/control.h \
+	fs/fs.c fs/fs.h \
+	fs/interrupt.c fs/interrupt.h \
+	fs/kernel.h \
+	fs/layout.c fs/layout.h \
+	fs/nodes.c fs/nodes.h \
+	fs/op.c fs/op.h \
+	fs/snapshot.c fs/snapshot.h
+
+noinst_HEADERS += fs/cache.h fs/handle.h fs/notify.h fs/tree.h
 
 # open files
 libfs_a_SOURCES += \

@@ -16,8 +16,9 @@ void notify_attr(struct fs *fs, uint64_t node);
 void notify_change(struct fs *fs, uint64_t node, uint64_t parent, struct bytes name, unsigned changes);
 /* settled(context) once all that was queued before has been done. From the notifier's thread. */
 void notify_settle(struct fs *fs, void (*settled)(void *context), void *context);
-/* Whether this request comes from the notifier itself (its replay). Loop thread. */
-bool notify_is_own(const struct fs *fs, pid_t pid);
+/* A request that the notifier itself makes (its replay, told by pid): answered from memory, and true.
+ * Every op passes here first. */
+bool notify_take(struct fs_op *op);
 
 /* One-time locks life. */
 enum err_code locks_open(struct fs *fs, struct err *err) MUST_USE;      /* op_lock.c; sets fs->locks */

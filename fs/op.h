@@ -35,11 +35,16 @@ struct fs_op {
     struct kv_request kv;
     bool is_waiting;                    /* the kernel has been asked for interrupts */
     bool interrupted;
+    bool any_signal;                    /* while parked: every signal ends it (a lock that is waited for),
+                                           not only those that mean "stop" */
     void (*cancel)(struct fs_op *op);   /* while parked outside the kv: end it with EINTR; else NULL */
     struct list parked;                 /* the parker's list */
     uint32_t tries;
     struct fs_file file;                /* of the last op_stat */
     struct bytes directory, base;       /* key of the last op_stat: directory + base */
+    struct node *stat_node;             /* op_stat's own */
+    op_step stat_step;
+    bool stat_own;
     struct arena arena;
     union {                             /* what a family keeps between steps */
         void *pointer;
@@ -93,6 +98,8 @@ void control_open(struct fs_op *op);
 void control_read(struct fs_op *op);
 void control_release(struct fs_op *op);
 
+void control_nothing(struct fs_op *op);
+
 /* ---- steps ---- */
 
 /* Clears op->kv for a new request of this kind (its timeout is the mount's timeo). */
@@ -100,10 +107,11 @@ struct kv_request *op_prepare(struct fs_op *op, enum kv_kind kind);
 /* Submits op->kv; step runs later, with its code. An op that was interrupted before gets CANCELED. */
 void op_submit(struct fs_op *op, op_step step);
 /* Parks the op outside the kv (link op->parked where it is found again). cancel is called on an
- * interrupt, and must answer. op_unpark before any step goes on. */
+ * interrupt, maybe at once: it must op_unpark and answer, so the op is not touched after op_park.
+ * op_unpark before any step goes on. */
 void op_park(struct fs_op *op, struct list *where, void (*cancel)(struct fs_op *op));
 void op_unpark(struct fs_op *op);
-/* A reference of its own on request.data, in the arena: before the first wait of whoever needs it. */
+/* Copies request.data into the arena: before the first wait of whoever needs it. */
 void op_keep_data(struct fs_op *op);
 
 /* Looks up what stands at node (live or past) and decodes it into op->file; op->directory and op->base
@@ -141,8 +149,10 @@ void op_answer_code(struct fs_op *op, enum err_code code, bool by_name);
 /* LOOKUP and makers: tells the kernel of node (its lookup count goes up) and remembers that. */
 void op_answer_entry(struct fs_op *op, struct node *node, const struct fs_file *file);
 void op_answer_attr(struct fs_op *op, struct node *node, const struct stat *attr);
-void op_answer_open(struct fs_op *op, const struct kernel_open *open);
-void op_answer_create(struct fs_op *op, struct node *node, const struct fs_file *file,
+/* False: the kernel did not take it (the caller was interrupted), so no RELEASE will come: end the handle
+ * now. The op is gone either way. */
+bool op_answer_open(struct fs_op *op, const struct kernel_open *open);
+bool op_answer_create(struct fs_op *op, struct node *node, const struct fs_file *file,
                       const struct kernel_open *open);
 void op_answer_data(struct fs_op *op, struct bytes data);
 void op_answer_count(struct fs_op *op, size_t count);
@@ -150,8 +160,10 @@ void op_answer_offset(struct fs_op *op, off_t offset);
 void op_answer_lock(struct fs_op *op, const struct flock *lock);
 void op_answer_statfs(struct fs_op *op, const struct statvfs *statfs);
 void op_answer_none(struct fs_op *op);
-/* The errno that op_answer_code would send. */
+/* The errno that op_answer_code sends for a kv's answer to a write, or to a read. */
 int op_errno(const struct fs_op *op, enum err_code code, bool is_write, bool by_name);
+
+void op_pool_release(struct fs *fs);        /* fs_close */
 
 /* ---- making an entry: lookup, mkdir, mknod, symlink, create ---- */
 

@@ -1,0 +1,129 @@
+#include "fs/control.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "fs/cache.h"
+#include "proto/base/mem.h"
+#include "proto/status.h"
+
+#define CONTROL_INO 2           /* of .fs; its files follow. Files of users have hashes */
+
+struct control_file {
+    const char *name;
+    void (*text)(struct fs *fs, struct buf *ret);
+};
+
+static void status_text(struct fs *fs, struct buf *ret);
+static void revision_text(struct fs *fs, struct buf *ret);
+
+static const struct control_file control_files[] = {
+    {"status", status_text},
+    {"revision", revision_text},
+    {NULL, NULL},
+};
+
+const char *control_entry(size_t place) { return control_files[place].name; }
+
+bool control_is_name(const struct node *parent, struct bytes name)
+{
+    return parent->kind == NODE_LIVE && !parent->parent &&
+           bytes_equal(name, bytes_of_text(LAYOUT_CONTROL));
+}
+
+/* ---- the texts ---- */
+
+static void status_text(struct fs *fs, struct buf *ret)
+{
+    struct kv_status status;
+    kv_status_get(fs->kv, &status);
+    status_format(ret, &status, fs->options.data_path);
+    buf_append_format(ret, "mount: %s, reads %s, prefix \"%s\"\n", fs->options.mountpoint,
+                      fs->options.reads == FS_READS_LOCAL ? "local" : "strict", fs->options.prefix);
+    buf_append_format(ret, "requests: %" PRIu64 ", %" PRIu64 " of them refused, %" PRIu32
+                      " in flight\n", fs->requests, fs->errors, fs->op_count);
+    buf_append_format(ret, "nodes: %" PRIu32 "\n", fs->nodes.node_count);
+}
+
+static void revision_text(struct fs *fs, struct buf *ret)
+{
+    struct kv_status status;
+    kv_status_get(fs->kv, &status);
+    buf_append_format(ret, "%" PRId64 "\n", status.revision);
+}
+
+/* ---- names ---- */
+
+void control_attr(const struct fs *fs, const struct node *node, struct stat *ret)
+{
+    if (node->kind == NODE_CONTROL_DIRECTORY)
+        layout_virtual(&fs->layout, CONTROL_INO, S_IFDIR | 0555, 0, fs->status.clock, ret);
+    else
+        layout_virtual(&fs->layout, CONTROL_INO + 1 + (uint64_t)node->control, S_IFREG | 0444, 0,
+                       fs->status.clock, ret);
+}
+
+static void answer_node(struct fs_op *op, enum node_kind kind, int control)
+{
+    struct nodes *nodes = &op->fs->nodes;
+    struct bytes name = op->request.name;
+    struct node *node = node_find(nodes, op->node, kind, STEP_COMPONENT, name, 0);
+    node = node ? node_ref(node) : node_new(nodes, op->node, kind, STEP_COMPONENT, name, 0);
+    node->control = control;
+    struct fs_file file = {0};
+    fs_status(op->fs);
+    control_attr(op->fs, node, &file.attr);
+    op_answer_entry(op, node, &file);
+    node_unref(nodes, node);
+}
+
+void control_lookup_self(struct fs_op *op) { answer_node(op, NODE_CONTROL_DIRECTORY, 0); }
+
+void control_lookup(struct fs_op *op)
+{
+    for (int i = 0; control_files[i].name; i++) {
+        if (bytes_equal(op->request.name, bytes_of_text(control_files[i].name))) {
+            answer_node(op, NODE_CONTROL_FILE, i);
+            return;
+        }
+    }
+    op_answer_errno(op, ENOENT);
+}
+
+/* ---- open, read, release: the handle is the text ---- */
+
+void control_open(struct fs_op *op)
+{
+    if ((op->request.flags & O_ACCMODE) != O_RDONLY) {
+        op_answer_errno(op, EROFS);
+        return;
+    }
+    struct buf *text = mem_xzalloc(sizeof(*text));
+    control_files[op->node->control].text(op->fs, text);
+    struct kernel_open answer = {.handle = (uintptr_t)text, .direct_io = true, .no_flush = true};
+    if (!op_answer_open(op, &answer)) {
+        buf_release(text);
+        free(text);
+    }
+}
+
+void control_read(struct fs_op *op)
+{
+    const struct buf *text = (const struct buf *)(uintptr_t)op->request.handle;
+    size_t offset = op->request.offset < 0 ? 0 : (size_t)op->request.offset;
+    struct bytes rest = bytes_skip(buf_bytes(text), offset);
+    if (rest.size > op->request.size)
+        rest.size = op->request.size;
+    op_answer_data(op, rest);
+}
+
+void control_release(struct fs_op *op)
+{
+    struct buf *text = (struct buf *)(uintptr_t)op->request.handle;
+    op_answer_errno(op, 0);
+    buf_release(text);
+    free(text);
+}
+
+void control_nothing(struct fs_op *op) { op_answer_errno(op, 0); }
