@@ -19,8 +19,33 @@ libbase_a_SOURCES = \
 noinst_LIBRARIES += libproto.a
 
 libproto_a_SOURCES = \
-	proto/status.c proto/status.h
+	proto/kv.c proto/kv.h \
+	proto/kv_pb.c proto/kv_pb.h \
+	proto/meta.c proto/meta.h \
+	proto/status.c proto/status.h \
+	proto/wire.h
+nodist_libproto_a_SOURCES = $(SCHEMA_C) $(SCHEMA_H)
+libproto_a_CPPFLAGS = $(AM_CPPFLAGS) $(PROTOBUF_C_CFLAGS)
+
+# What protoc-c makes of the schema: built, never committed. One run writes the .c and the .h.
+SCHEMA = proto/schema/kv.proto proto/schema/raft.proto proto/schema/record.proto
+SCHEMA_C = proto/schema/kv.pb-c.c proto/schema/raft.pb-c.c proto/schema/record.pb-c.c
+SCHEMA_H = proto/schema/kv.pb-c.h proto/schema/raft.pb-c.h proto/schema/record.pb-c.h
+EXTRA_DIST += $(SCHEMA)
+BUILT_SOURCES += $(SCHEMA_C) $(SCHEMA_H)
+CLEANFILES += $(SCHEMA_C) $(SCHEMA_H)
+
+SCHEMA_MAKE = $(AM_V_GEN)$(MKDIR_P) proto/schema && \
+	$(PROTOC_C) --proto_path=$(srcdir)/proto/schema --c_out=proto/schema
+proto/schema/kv.pb-c.c: $(srcdir)/proto/schema/kv.proto
+	$(SCHEMA_MAKE) $(srcdir)/proto/schema/kv.proto
+proto/schema/raft.pb-c.c: $(srcdir)/proto/schema/raft.proto
+	$(SCHEMA_MAKE) $(srcdir)/proto/schema/raft.proto
+proto/schema/record.pb-c.c: $(srcdir)/proto/schema/record.proto
+	$(SCHEMA_MAKE) $(srcdir)/proto/schema/record.proto
+proto/schema/kv.pb-c.h: proto/schema/kv.pb-c.c
+proto/schema/raft.pb-c.h: proto/schema/raft.pb-c.c
+proto/schema/record.pb-c.h: proto/schema/record.pb-c.c
 
 EXTRA_DIST += proto/README.md
 
-noinst_HEADERS += proto/kv.h proto/meta.h proto/kv_pb.h
