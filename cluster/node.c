@@ -257,9 +257,12 @@ static void ready_turn(struct node *node)
         struct raft_ready ready;
         if (core_failed(node, raft_ready(node->raft, &ready)) != ERR_OK)
             return;
-        if (ready.entry_count || ready.committed_count)
-            TRACE(node->trace, "ready entries=%zu committed=%zu", ready.entry_count,
-                  ready.committed_count);
+        if (ready.entry_count)
+            TRACE(node->trace, "ready entries=%zu last=%" PRIu64, ready.entry_count,
+                  ready.entries[ready.entry_count - 1].index);
+        if (ready.committed_count)
+            TRACE(node->trace, "commit index=%" PRIu64,
+                  ready.committed[ready.committed_count - 1].index);
         for (size_t i = 0; i < ready.message_count; i++)
             on_message(node, &ready.messages[i]);
         for (size_t i = 0; i < ready.read_state_count; i++)

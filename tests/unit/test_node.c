@@ -1,0 +1,466 @@
+/* cluster/node: one member through its whole way, with workers and a clock that the test moves. */
+#include "tests/test.h"
+
+#include <inttypes.h>
+
+#include "cluster/node.h"
+#include "proto/base/limits.h"
+#include "proto/base/mem.h"
+#include "proto/kv_pb.h"
+#include "tests/sim/sim_worker.h"
+#include "wal/disk.h"
+
+#define MEMBER_ID 7
+
+struct fixture {
+    char *folder;
+    struct disk *disk;
+    struct backend_memory *memory;
+    struct sim_worker worker;
+    struct sim_clock clock;
+    struct node *node;
+    struct trace trace;
+    bool tracing;
+    struct buf lines;
+};
+
+static void collect(struct trace *trace, const char *line)
+{
+    struct fixture *fixture = container_of(trace, struct fixture, trace);
+    if (fixture->tracing)
+        buf_append_format(&fixture->lines, "%s\n", line);
+}
+
+static void wake(void *context) { (void)context; }
+
+static struct store *open_store(struct fixture *fixture, bool create)
+{
+    struct store *store = NULL;
+    struct err err;
+    struct store_options options = {.backend = backend_memory_open(fixture->memory),
+                                    .cluster_id = 1, .member_id = MEMBER_ID, .generation = 3,
+                                    .create = create};
+    assert_ok(store_open(&store, &options, &err));
+    return store;
+}
+
+static enum err_code open_wal(struct fixture *fixture, bool create, struct wal **ret,
+                              struct wal_recovery *recovery)
+{
+    struct err err;
+    struct wal_options options = {.disk = fixture->disk, .folder = "wal",
+                                  .segment_size = SEGMENT_SIZE_MIN,
+                                  .identity = {1, MEMBER_ID, 3}, .create = create};
+    return wal_open(&options, ret, recovery, &err);
+}
+
+static void settle(struct fixture *fixture)
+{
+    bool more = true;
+    while (more) {
+        more = node_turn(fixture->node);
+        more |= sim_worker_run_all(&fixture->worker) > 0;
+    }
+}
+
+static void start(struct fixture *fixture)
+{
+    struct wal_recovery recovery;
+    struct err err;
+    struct node_options options = {
+        .identity = {1, MEMBER_ID, 3, "test"}, .clock = &fixture->clock.door,
+        .worker = &fixture->worker.door, .recovery = &recovery, .seed = 42,
+        .trace = &fixture->trace, .wake = wake, .wake_context = fixture,
+    };
+    options.store = open_store(fixture, false);
+    assert_ok(open_wal(fixture, false, &options.wal, &recovery));
+    assert_ok(node_open(&fixture->node, &options, &err));
+    wal_recovery_release(&recovery);
+    settle(fixture);
+}
+
+static int setup(void **state)
+{
+    struct fixture *fixture = mem_xzalloc(sizeof *fixture);
+    struct err err;
+    fixture->trace.write = collect;
+    fixture->folder = test_folder_new();
+    assert_ok(disk_posix_new(fixture->folder, &fixture->disk, &err));
+    fixture->memory = backend_memory_new(0);
+    sim_worker_init(&fixture->worker);
+    sim_clock_init(&fixture->clock);
+    struct wal *wal = NULL;
+    struct wal_recovery recovery;
+    struct store *store = open_store(fixture, true);
+    assert_ok(open_wal(fixture, true, &wal, &recovery));
+    assert_ok(node_bootstrap(store, wal, MEMBER_ID, 0, &err));
+    store_close(store);
+    wal_recovery_release(&recovery);
+    assert_ok(wal_close(wal, &err));
+    start(fixture);
+    *state = fixture;
+    return 0;
+}
+
+static void stop_clean(struct fixture *fixture)
+{
+    struct err err;
+    node_stop(fixture->node);
+    settle(fixture);
+    assert_true(node_is_stopped(fixture->node));
+    assert_ok(node_close(fixture->node, &err));
+    fixture->node = NULL;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    if (fixture->node)
+        stop_clean(fixture);
+    disk_posix_free(fixture->disk);
+    backend_memory_free(fixture->memory);
+    test_folder_remove(fixture->folder);
+    buf_release(&fixture->lines);
+    free(fixture);
+    return 0;
+}
+
+/* A request and how it ended. */
+struct call {
+    struct kv_request request;
+    struct kv_op op;
+    bool ended;
+    enum err_code code;
+};
+
+static void on_done(struct kv_request *request, enum err_code code)
+{
+    struct call *call = container_of(request, struct call, request);
+    assert_false(call->ended);
+    call->ended = true;
+    call->code = code;
+}
+
+static void submit_put(struct fixture *fixture, struct call *call, const char *key,
+                       const char *value)
+{
+    *call = (struct call){.op = {.kind = KV_OP_PUT}};
+    call->op.put.key = bytes_of_text(key);
+    call->op.put.value = bytes_of_text(value);
+    call->request.kind = KV_TXN;
+    call->request.txn = (struct kv_txn){.success = &call->op, .success_count = 1};
+    call->request.done = on_done;
+    kv_submit(node_kv(fixture->node), &call->request);
+    assert_false(call->ended);
+}
+
+static void submit_get(struct fixture *fixture, struct call *call, const char *key)
+{
+    *call = (struct call){0};
+    call->request.kind = KV_RANGE;
+    call->request.range.key = bytes_of_text(key);
+    call->request.done = on_done;
+    kv_submit(node_kv(fixture->node), &call->request);
+    assert_false(call->ended);
+}
+
+static void assert_value(struct fixture *fixture, const char *key, const char *value)
+{
+    struct call call;
+    submit_get(fixture, &call, key);
+    settle(fixture);
+    assert_true(call.ended);
+    assert_ok(call.code);
+    assert_int_equal(call.request.result.range.count, value ? 1 : 0);
+    if (value)
+        assert_bytes_equal(call.request.result.range.items[0].value, bytes_of_text(value));
+    kv_request_release(&call.request);
+}
+
+static void put_now(struct fixture *fixture, const char *key, const char *value)
+{
+    struct call call;
+    submit_put(fixture, &call, key, value);
+    settle(fixture);
+    assert_true(call.ended);
+    assert_ok(call.code);
+    kv_request_release(&call.request);
+}
+
+/* ---- the tests ---- */
+
+static void one_put_goes_the_whole_way_in_one_turn(void **state)
+{
+    struct fixture *fixture = *state;
+    struct call call;
+    put_now(fixture, "/first", "opens the session");
+    fixture->tracing = true;
+    size_t ran = fixture->worker.ran;
+    submit_put(fixture, &call, "/app/port", "8080\n");
+    node_turn(fixture->node);
+    assert_true(call.ended);
+    assert_int_equal(fixture->worker.ran, ran);
+    assert_string_equal((buf_append_u8(&fixture->lines, 0), (char *)fixture->lines.data),
+                        "propose number=2 bytes=35\n"
+                        "ready entries=1 last=5\n"
+                        "append index=5 entries=1\n"
+                        "flush durable=5\n"
+                        "commit index=5\n"
+                        "apply index=5 entries=1 revision=3\n"
+                        "answer number=2 code=OK revision=3\n");
+    kv_request_release(&call.request);
+}
+
+static void nothing_is_visible_before_it_is_committed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct call call;
+    put_now(fixture, "/a", "old");
+    node_hold_commit(fixture->node, true);
+    submit_put(fixture, &call, "/a", "new");
+    settle(fixture);
+    assert_false(call.ended);
+    assert_value(fixture, "/a", "old");
+    node_hold_commit(fixture->node, false);
+    settle(fixture);
+    assert_true(call.ended);
+    assert_value(fixture, "/a", "new");
+    kv_request_release(&call.request);
+}
+
+static void a_thousand_at_once_are_one_flush_on_the_disk_thread(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { COUNT = 1000 };
+    struct call *calls = mem_xzalloc(COUNT * sizeof *calls);
+    char keys[COUNT][16];
+    put_now(fixture, "/warm", "session");
+    struct kv_status before, after;
+    kv_status_get(node_kv(fixture->node), &before);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(keys[i], sizeof keys[i], "/k%04d", i);
+        submit_put(fixture, &calls[i], keys[i], "value");
+    }
+    node_turn(fixture->node);
+    for (int i = 0; i < COUNT; i++)
+        assert_false(calls[i].ended);
+    settle(fixture);
+    kv_status_get(node_kv(fixture->node), &after);
+    assert_int_equal(after.flushes - before.flushes, 1);
+    for (int i = 0; i < COUNT; i++) {
+        assert_true(calls[i].ended);
+        assert_ok(calls[i].code);
+        assert_int_equal(calls[i].request.revision, before.revision + 1 + i);
+        kv_request_release(&calls[i].request);
+    }
+    free(calls);
+}
+
+static void kill_and_start(struct fixture *fixture, bool lose_store_tail)
+{
+    node_abandon(fixture->node);
+    fixture->node = NULL;
+    sim_worker_init(&fixture->worker);
+    if (lose_store_tail)
+        backend_memory_crash(fixture->memory, backend_memory_durable(fixture->memory));
+    start(fixture);
+}
+
+static void what_was_answered_is_there_after_a_kill(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int round = 0; round < 5; round++) {
+        char key[16], value[16];
+        for (int i = 0; i < 50; i++) {
+            snprintf(key, sizeof key, "/r%d/%d", round, i);
+            snprintf(value, sizeof value, "%d", round * 100 + i);
+            put_now(fixture, key, value);
+        }
+        kill_and_start(fixture, true);
+        for (int r = 0; r <= round; r++)
+            for (int i = 0; i < 50; i++) {
+                snprintf(key, sizeof key, "/r%d/%d", r, i);
+                snprintf(value, sizeof value, "%d", r * 100 + i);
+                assert_value(fixture, key, value);
+            }
+    }
+}
+
+static struct blob *raw_put(uint64_t session, uint64_t number, const char *key, const char *value)
+{
+    struct kv_op op = {.kind = KV_OP_PUT};
+    op.put.key = bytes_of_text(key);
+    op.put.value = bytes_of_text(value);
+    struct entry_request request = {.kind = ENTRY_TXN, .session = session, .number = number,
+                                    .lowest_open = number,
+                                    .txn = {.success = &op, .success_count = 1}};
+    return entry_request_encode(&request);
+}
+
+static void a_repeat_after_a_kill_gets_its_stored_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    struct call call;
+    submit_put(fixture, &call, "/counter", "1");
+    settle(fixture);
+    assert_ok(call.code);
+    uint64_t session = call.request.session, number = call.request.number;
+    kv_rev revision = call.request.revision;
+    kv_request_release(&call.request);
+    put_now(fixture, "/counter", "2");
+    kill_and_start(fixture, true);
+    struct blob *again = raw_put(session, number, "/counter", "1");
+    assert_ok(node_propose_raw(fixture->node, again));
+    blob_unref(again);
+    settle(fixture);
+    assert_value(fixture, "/counter", "2");
+    struct kv_status status;
+    kv_status_get(node_kv(fixture->node), &status);
+    assert_int_equal(status.revision, revision + 1);
+}
+
+static void a_clean_stop_leaves_nothing_to_replay(void **state)
+{
+    struct fixture *fixture = *state;
+    put_now(fixture, "/a", "1");
+    stop_clean(fixture);
+    struct wal *wal = NULL;
+    struct wal_recovery recovery;
+    struct err err;
+    assert_ok(open_wal(fixture, false, &wal, &recovery));
+    assert_true(recovery.sealed);
+    assert_int_equal(recovery.entry_count, 0);
+    wal_recovery_release(&recovery);
+    assert_ok(wal_close(wal, &err));
+    start(fixture);
+    assert_value(fixture, "/a", "1");
+}
+
+static void a_log_that_lost_entries_is_refused_with_both_numbers(void **state)
+{
+    struct fixture *fixture = *state;
+    put_now(fixture, "/a", "1");
+    stop_clean(fixture);
+    struct wal_recovery recovery = {.mark = {.index = 2, .term = 1}};
+    struct wal_recovery real;
+    struct err err;
+    struct node_options options = {.identity = {1, MEMBER_ID, 3, "test"},
+                                   .clock = &fixture->clock.door,
+                                   .worker = &fixture->worker.door, .recovery = &recovery,
+                                   .seed = 1, .wake = wake};
+    options.store = open_store(fixture, false);
+    assert_ok(open_wal(fixture, false, &options.wal, &real));
+    wal_recovery_release(&real);
+    struct node *node = NULL;
+    assert_err(node_open(&node, &options, &err), CORRUPT);
+    assert_non_null(strstr(err.text, "log ends at 2"));
+    assert_null(node);
+    start(fixture);
+}
+
+static void requests_end_when_they_are_cancelled_or_late(void **state)
+{
+    struct fixture *fixture = *state;
+    struct call cancelled, late;
+    put_now(fixture, "/a", "0");
+    node_hold_commit(fixture->node, true);
+    submit_put(fixture, &cancelled, "/a", "1");
+    submit_put(fixture, &late, "/a", "2");
+    settle(fixture);
+    kv_cancel(node_kv(fixture->node), &cancelled.request);
+    settle(fixture);
+    assert_true(cancelled.ended);
+    assert_int_equal(cancelled.code, ERR_CANCELED);
+    sim_clock_advance(&fixture->clock, 6 * NS_PER_S);
+    settle(fixture);
+    assert_true(late.ended);
+    assert_int_equal(late.code, ERR_TIMEOUT);
+    node_hold_commit(fixture->node, false);
+    settle(fixture);
+    assert_value(fixture, "/a", "2");
+    kv_request_release(&cancelled.request);
+    kv_request_release(&late.request);
+}
+
+static void bad_requests_are_answered_at_the_end_of_the_turn(void **state)
+{
+    struct fixture *fixture = *state;
+    struct call call;
+    submit_get(fixture, &call, "");
+    settle(fixture);
+    assert_int_equal(call.code, ERR_INVALID);
+    assert_string_equal(call.request.err.text, "etcdserver: key is not provided");
+    kv_request_release(&call.request);
+    call = (struct call){.request = {.kind = KV_LEASE_GRANT, .done = on_done}};
+    kv_submit(node_kv(fixture->node), &call.request);
+    settle(fixture);
+    assert_int_equal(call.code, ERR_NOT_CAPABLE);
+    kv_request_release(&call.request);
+}
+
+static void the_log_is_released_behind_checkpoints(void **state)
+{
+    struct fixture *fixture = *state;
+    char *value = mem_xzalloc(20001);
+    memset(value, 'x', 20000);
+    for (int i = 0; i < 200; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "/big%d", i % 10);
+        put_now(fixture, key, value);
+        sim_clock_advance(&fixture->clock, 2 * NS_PER_S);
+        settle(fixture);
+    }
+    free(value);
+    stop_clean(fixture);
+    struct wal *wal = NULL;
+    struct wal_recovery recovery;
+    struct wal_stats stats;
+    struct err err;
+    assert_ok(open_wal(fixture, false, &wal, &recovery));
+    wal_get_stats(wal, &stats);
+    assert_true(stats.segment_first > 1);
+    assert_true(stats.bytes_in_use < 200 * 20000);
+    wal_recovery_release(&recovery);
+    assert_ok(wal_close(wal, &err));
+    start(fixture);
+}
+
+static void a_physical_compaction_ends_when_the_rows_are_gone(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int i = 0; i < 20; i++)
+        put_now(fixture, "/a", "x");
+    struct kv_status status;
+    kv_status_get(node_kv(fixture->node), &status);
+    struct call call = {.request = {.kind = KV_COMPACT, .done = on_done}};
+    call.request.compact = (struct kv_compact){status.revision, true};
+    kv_submit(node_kv(fixture->node), &call.request);
+    settle(fixture);
+    assert_true(call.ended);
+    assert_ok(call.code);
+    assert_false(store_compact_pending(node_store(fixture->node)));
+    kv_status_get(node_kv(fixture->node), &status);
+    assert_int_equal(status.compact_revision, status.revision);
+    assert_int_equal(status.quota_used, 3);
+    kv_request_release(&call.request);
+}
+
+#define MEMBER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        MEMBER(one_put_goes_the_whole_way_in_one_turn),
+        MEMBER(nothing_is_visible_before_it_is_committed),
+        MEMBER(a_thousand_at_once_are_one_flush_on_the_disk_thread),
+        MEMBER(what_was_answered_is_there_after_a_kill),
+        MEMBER(a_repeat_after_a_kill_gets_its_stored_answer),
+        MEMBER(a_clean_stop_leaves_nothing_to_replay),
+        MEMBER(a_log_that_lost_entries_is_refused_with_both_numbers),
+        MEMBER(requests_end_when_they_are_cancelled_or_late),
+        MEMBER(bad_requests_are_answered_at_the_end_of_the_turn),
+        MEMBER(the_log_is_released_behind_checkpoints),
+        MEMBER(a_physical_compaction_ends_when_the_rows_are_gone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
