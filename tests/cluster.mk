@@ -1,1 +1,14 @@
 # Tests of cluster.
+
+# the member: each links what its folder may use
+CLUSTER_LIBS = libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a
+CLUSTER_LDADD = $(CLUSTER_LIBS) $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) $(CMOCKA_LIBS) -lpthread
+EXTRA_DIST += tests/sim/sim_worker.h
+
+UNIT += tests/unit/test_raftlog
+tests_unit_test_raftlog_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raftlog_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += tests/unit/test_datadir
+tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_datadir_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
