@@ -22,3 +22,23 @@ libcluster_a_SOURCES = \
 	cluster/worker.h cluster/worker_threads.c
 libcluster_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 EXTRA_DIST += cluster/README.md
+
+# libraft.a: the pure core. It knows proto/base and nothing else.
+noinst_LIBRARIES += libraft.a
+libraft_a_SOURCES = \
+	cluster/raft/conf_wire.c \
+	cluster/raft/config.c \
+	cluster/raft/election.c \
+	cluster/raft/log.c \
+	cluster/raft/message.c \
+	cluster/raft/outbox.c \
+	cluster/raft/print.c cluster/raft/print.h \
+	cluster/raft/progress.c \
+	cluster/raft/quorum.c \
+	cluster/raft/raft.c cluster/raft/raft.h cluster/raft/raft_internal.h \
+	cluster/raft/read.c \
+	cluster/raft/ready.c \
+	cluster/raft/replicate.c \
+	cluster/raft/role.c \
+	cluster/raft/snapshot.c \
+	cluster/raft/status.c

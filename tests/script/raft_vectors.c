@@ -56,7 +56,7 @@ static bool index_of(const void *context, raft_id id, uint64_t *ret_index)
     return true;
 }
 
-/* How many voters have a lower index; those that share an index stand with the lowest of them. */
+/* How many voters have a lower index. */
 static size_t bar_of(const struct raft_id_set *ids, const struct lookup *lookup, raft_id id)
 {
     uint64_t own = 0;
@@ -66,8 +66,6 @@ static size_t bar_of(const struct raft_id_set *ids, const struct lookup *lookup,
         uint64_t other = 0;
         index_of(lookup, ids->ids[i], &other);
         lower += other < own;
-        if (other == own && ids->ids[i] < id)
-            return 0;
     }
     return lower;
 }
