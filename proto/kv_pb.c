@@ -959,12 +959,12 @@ static void header_decode(struct cursor *outer, struct bytes from, struct socket
 }
 
 static enum err_code response_decode(struct decoder *decoder, struct bytes from,
-                                     struct socket_response *ret, struct bytes *ret_text)
+                                     struct socket_response *ret, struct bytes *ret_text,
+                                     bool *ret_has_result)
 {
     struct cursor cursor = cursor_of(from), *c = &cursor;
     struct wire_field field, *f = &field;
     enum err_code code = ERR_OK;
-    bool has_result = false;
     while (!code && wire_next(c, f)) {
         struct bytes inner = f->bytes;
         switch (f->number) {
@@ -973,9 +973,9 @@ static enum err_code response_decode(struct decoder *decoder, struct bytes from,
         case 3: *ret_text = wire_bytes(c, f); break;
         case 4: header_decode(c, wire_bytes(c, f), ret); break;
         case 5: case 6:
-            if (!wire_is(c, f, WIRE_BYTES) || has_result)
+            if (!wire_is(c, f, WIRE_BYTES) || *ret_has_result)
                 return broken(decoder, "answer");
-            has_result = true;
+            *ret_has_result = true;
             ret->result.kind = f->number == 5 ? KV_OP_RANGE : KV_OP_TXN;
             code = f->number == 5 ? range_result_decode(decoder, inner, &ret->result.range)
                                   : txn_result_decode(decoder, inner, 1, &ret->result.txn);
@@ -994,11 +994,13 @@ enum err_code socket_response_decode(struct bytes from, struct arena *arena,
     struct decoder decoder = {arena, err, OPS_TOTAL_MAX, OPS_TOTAL_MAX};
     struct socket_response response = {0};
     struct bytes text = BYTES_EMPTY;
-    enum err_code code = response_decode(&decoder, from, &response, &text);
+    bool has_result = false;
+    enum err_code code = response_decode(&decoder, from, &response, &text, &has_result);
     if (code)
         return code;
-    if (!response.code && (response.kind == SOCKET_RANGE || response.kind == SOCKET_TXN) &&
-        response.result.kind != (response.kind == SOCKET_RANGE ? KV_OP_RANGE : KV_OP_TXN))
+    bool wants_result = response.kind == SOCKET_RANGE || response.kind == SOCKET_TXN;
+    enum kv_op_kind wanted = response.kind == SOCKET_RANGE ? KV_OP_RANGE : KV_OP_TXN;
+    if (!response.code && wants_result && (!has_result || response.result.kind != wanted))
         return broken(&decoder, "answer");
     if (response.code)
         err_set(&response.err, response.code, "%.*s", (int)text.size, (const char *)text.data);

@@ -28,3 +28,14 @@ FUZZ += tests/fuzz/fuzz_cursor
 tests_fuzz_fuzz_cursor_SOURCES = tests/fuzz/fuzz_cursor.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_cursor_LDADD = libbase.a
 tests_fuzz_fuzz_cursor_LDFLAGS = $(FUZZER_LDFLAGS)
+
+# Requests of the log and the local socket; records of files.
+FUZZ += tests/fuzz/fuzz_request
+tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_request_LDADD = libproto.a libbase.a $(PROTOBUF_C_LIBS)
+tests_fuzz_fuzz_request_LDFLAGS = $(FUZZER_LDFLAGS)
+
+FUZZ += tests/fuzz/fuzz_meta
+tests_fuzz_fuzz_meta_SOURCES = tests/fuzz/fuzz_meta.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_meta_LDADD = libproto.a libbase.a
+tests_fuzz_fuzz_meta_LDFLAGS = $(FUZZER_LDFLAGS)
