@@ -22,6 +22,8 @@ libproto_a_SOURCES = \
 	proto/kv.c proto/kv.h \
 	proto/kv_pb.c proto/kv_pb.h \
 	proto/meta.c proto/meta.h \
+	proto/request_pb.h \
+	proto/socket_pb.c \
 	proto/status.c proto/status.h \
 	proto/wire.h
 nodist_libproto_a_SOURCES = $(SCHEMA_C) $(SCHEMA_H)
