@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -18,6 +19,12 @@
 
 #define SIGNALS_MAX 4
 
+/* Spinning before sleep: a caller that was answered asks again within this, mostly, and waking an idle
+ * core would cost it more. Given up while it does not pay, tried again now and then. */
+#define SPIN_NS 50000
+#define SPIN_MISSES_MAX 12
+#define SPIN_RETRY 64
+
 struct post {
     struct list link;
     void (*call)(void *context);
@@ -28,6 +35,14 @@ struct signal_handle {
     uv_signal_t handle;
     void (*caught)(void *context, int number);
     void *context;
+};
+
+struct spin {
+    bool possible;              /* there is a second core */
+    int64_t until_ns;           /* 0: not spinning */
+    unsigned misses;            /* in a row: nothing came before the spin ended */
+    unsigned skipped;           /* occasions passed over since it was given up */
+    long preempted;             /* involuntary switches, as last seen: somebody wants this core */
 };
 
 struct member {
@@ -53,6 +68,7 @@ struct member {
     void *log_context;
     void (*settle)(void *context, void (*settled)(void *argument), void *argument);
     void *settle_context;
+    struct spin spin;
     bool turn_wanted, in_turn, stopping, socket_closed;
     int64_t armed_ns;
 };
@@ -79,6 +95,40 @@ static void want_turn(void *context)
         uv_idle_start(&member->idle, on_idle);
 }
 
+/* The loop has heard of something: spin on from here. */
+static void spin_hit(struct member *member)
+{
+    struct spin *spin = &member->spin;
+    if (!spin->possible)
+        return;
+    if (spin->until_ns)
+        spin->misses = 0;
+    else if (spin->misses >= SPIN_MISSES_MAX && ++spin->skipped % SPIN_RETRY != 0)
+        return;
+    spin->until_ns = clock_monotonic_ns(clock_system()) + SPIN_NS;
+}
+
+static long preemptions(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+}
+
+/* Whether to look again instead of sleeping. */
+static bool spin_on(struct member *member)
+{
+    struct spin *spin = &member->spin;
+    if (!spin->until_ns)
+        return false;
+    if (clock_monotonic_ns(clock_system()) < spin->until_ns)
+        return true;
+    long preempted = preemptions();
+    spin->misses += preempted != spin->preempted ? SPIN_MISSES_MAX : 1;
+    spin->preempted = preempted;
+    spin->until_ns = 0;
+    return false;
+}
+
 static void worker_wake(void *context)
 {
     struct member *member = context;
@@ -102,6 +152,7 @@ static void mailbox_drain(struct member *member)
 static void on_async(uv_async_t *async)
 {
     struct member *member = container_of(async, struct member, async);
+    spin_hit(member);
     worker_threads_complete(member->workers);
     mailbox_drain(member);
 }
@@ -161,10 +212,10 @@ static void on_check(uv_check_t *check)
     }
     if (more)
         member->turn_wanted = true;
-    if (!member->turn_wanted && uv_is_active((uv_handle_t *)&member->idle))
-        uv_idle_stop(&member->idle);
-    else if (member->turn_wanted)
+    if (member->turn_wanted || spin_on(member))
         uv_idle_start(&member->idle, on_idle);
+    else
+        uv_idle_stop(&member->idle);
     if (node_fault(member->node, NULL) != ERR_OK)
         begin_stop(member);
     if (member->socket_closed && node_is_stopped(member->node))
@@ -326,6 +377,7 @@ static struct member *member_new(const struct member_options *options)
     uv_idle_init(&member->loop, &member->idle);
     uv_timer_init(&member->loop, &member->timer);
     uv_check_start(&member->check, on_check);
+    member->spin.possible = sysconf(_SC_NPROCESSORS_ONLN) > 1;
     member->workers = worker_threads_new(worker_wake, member);
     return member;
 }
@@ -426,8 +478,10 @@ static void on_readable(uv_poll_t *handle, int status, int events)
     (void)status;
     (void)events;
     struct member_poll *poll = handle->data;
-    if (poll)
-        poll->readable(poll);
+    if (!poll)
+        return;
+    spin_hit(container_of(handle->loop, struct member, loop));
+    poll->readable(poll);
 }
 
 static void free_handle(uv_handle_t *handle) { free(handle); }
