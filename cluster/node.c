@@ -12,11 +12,14 @@
 
 int64_t node_now(const struct node *node) { return clock_monotonic_ns(node->clock); }
 
-bool node_is_alone(const struct node *node)
+bool node_is_alone(const struct node *node) { return node->alone; }
+
+/* At the start and after each configuration entry. */
+static void find_alone(struct node *node)
 {
     struct raft_conf_state state;
     raft_configuration(node->raft, &state);
-    return state.voters.count == 1 && state.voters.ids[0] == node->identity.member_id &&
+    node->alone = state.voters.count == 1 && state.voters.ids[0] == node->identity.member_id &&
            state.voters_outgoing.count == 0 && state.learners.count == 0 &&
            state.learners_next.count == 0;
 }
@@ -185,6 +188,7 @@ enum err_code node_open(struct node **ret, const struct node_options *options, s
         code = store_forget_logs(node->store, err);
     if (code == ERR_OK) {
         wire(node);
+        find_alone(node);
         snapshotter_open(node, options->recovery->mark.index);
         node->term = raft_current_term(node->raft);
         if (node_is_alone(node))
@@ -293,6 +297,7 @@ static void note_configuration(struct node *node)
     raft_index index = node->applier.configuration_index;
     if (!index)
         return;
+    find_alone(node);
     struct buf encoded = {0};
     store_configuration(node->store, &encoded);
     snapshotter_note_configuration(node, index, buf_bytes(&encoded));

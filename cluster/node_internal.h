@@ -80,6 +80,7 @@ struct node {
     raft_term term;
     int64_t next_tick_ns, next_expire_ns;
     int64_t leader_lost_ns;         /* since when there is none; 0: there is one */
+    bool alone;                     /* one voter, this one, and nobody else */
     bool hold_commit, stopping;
     enum err_code fault_code;
     struct err fault;
