@@ -445,6 +445,58 @@ static void a_physical_compaction_ends_when_the_rows_are_gone(void **state)
     kv_request_release(&call.request);
 }
 
+static void an_expired_session_is_opened_again_and_nothing_is_done_twice(void **state)
+{
+    struct fixture *fixture = *state;
+    put_now(fixture, "/a", "1");
+    sim_clock_advance(&fixture->clock, SESSION_IDLE_NS + NS_PER_S);
+    struct kv_status before, after;
+    kv_status_get(node_kv(fixture->node), &before);
+    struct call calls[3];
+    const char *keys[] = {"/b", "/c", "/d"};
+    for (int i = 0; i < 3; i++)
+        submit_put(fixture, &calls[i], keys[i], "2");
+    settle(fixture);
+    for (int i = 0; i < 3; i++) {
+        assert_true(calls[i].ended);
+        assert_ok(calls[i].code);
+        assert_int_equal(calls[i].request.revision, before.revision + 1 + i);
+        kv_request_release(&calls[i].request);
+    }
+    kv_status_get(node_kv(fixture->node), &after);
+    assert_int_equal(after.revision, before.revision + 3);
+}
+
+struct watching {
+    struct kv_observer observer;
+    struct buf lines;
+};
+
+static void observe_change(struct kv_observer *observer, struct bytes key, unsigned changes,
+                           kv_rev revision, bool own)
+{
+    struct watching *watching = container_of(observer, struct watching, observer);
+    buf_append_format(&watching->lines, "%.*s %u %" PRId64 " %d\n", (int)key.size,
+                      (const char *)key.data, changes, revision, own);
+}
+
+static void observers_hear_before_the_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    struct watching watching = {.observer.changed = observe_change};
+    kv_observe(node_kv(fixture->node), &watching.observer);
+    put_now(fixture, "/x", "1");
+    put_now(fixture, "/x", "2");
+    struct blob *foreign = raw_put(0, 0, "/y", "3");
+    assert_ok(node_propose_raw(fixture->node, foreign));
+    blob_unref(foreign);
+    settle(fixture);
+    buf_append_u8(&watching.lines, 0);
+    assert_string_equal((char *)watching.lines.data, "/x 5 2 1\n/x 1 3 1\n/y 5 4 0\n");
+    buf_release(&watching.lines);
+    kv_observe(node_kv(fixture->node), NULL);
+}
+
 #define MEMBER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -459,6 +511,8 @@ int main(void)
         MEMBER(a_log_that_lost_entries_is_refused_with_both_numbers),
         MEMBER(requests_end_when_they_are_cancelled_or_late),
         MEMBER(bad_requests_are_answered_at_the_end_of_the_turn),
+        MEMBER(an_expired_session_is_opened_again_and_nothing_is_done_twice),
+        MEMBER(observers_hear_before_the_answer),
         MEMBER(the_log_is_released_behind_checkpoints),
         MEMBER(a_physical_compaction_ends_when_the_rows_are_gone),
     };
