@@ -32,6 +32,9 @@ void batch_delete(struct batch *batch, struct bytes key);
 enum err_code batch_get(struct batch *batch, struct bytes key, struct bytes *ret,
                         struct err *err) MUST_USE;
 
+/* A cleared buf for building a row key; until the next call of this function. */
+struct buf *batch_scratch(struct batch *batch);
+
 size_t batch_bytes(const struct batch *batch);      /* keys and values written, overwritten ones too */
 size_t batch_count(const struct batch *batch);      /* rows */
 /* Hands all rows to the backend as one atomic batch; then batch_clear is the caller's. The row cache

@@ -50,6 +50,9 @@ void escape_append(struct buf *ret, struct bytes key);
 size_t escape_decode(struct bytes from, struct buf *ret_key);
 /* Appends the whole row key. */
 void index_key_append(struct buf *ret, struct bytes key, struct revision revision);
+/* Takes a row of column k apart. CORRUPT. ret_value borrows from row_value, and may be NULL. */
+enum err_code index_key_decode(struct bytes row_key, struct bytes row_value, struct buf *ret_key,
+                               struct head *ret, struct bytes *ret_value, struct err *err) MUST_USE;
 
 /* ---- the newest version ---- */
 
@@ -74,16 +77,17 @@ enum err_code index_value(const struct view *view, struct bytes key, const struc
 
 /* Walks the keys that were live at a revision, in key order. */
 struct index_cursor {
-    struct view_iterator *iterator;
     const struct view *view;
     kv_rev at;
-    struct buf row;                     /* scratch: a row key to seek */
-    struct buf end;                     /* exclusive row key; empty: to the end of the column */
-    struct buf key;                     /* the key the cursor stands on */
+    bool found;                         /* then the next three are the key it stands on */
+    struct buf key;
     struct head head;
     struct bytes inline_value;          /* when head.is_inline; until the cursor moves */
-    unsigned steps;
-    bool found;
+    /* its own */
+    struct view_iterator *iterator;
+    struct buf prefix;                  /* column and escaped key: the rows of the current key */
+    struct buf end;                     /* exclusive row key */
+    bool must_seek;                     /* prefix is where to go */
 };
 
 /* Over [key, end) as in kv.h: end empty = the one key, "\0" = no end. Borrows the view. Stands before
@@ -97,6 +101,11 @@ void index_cursor_skip_to(struct index_cursor *cursor, struct bytes key);
 /* The value of the key it stands on, in arena. */
 enum err_code index_cursor_value(struct index_cursor *cursor, struct arena *arena, struct bytes *ret,
                                  struct err *err) MUST_USE;
+/* The key it stands on. */
+static inline struct bytes index_cursor_key(const struct index_cursor *cursor)
+{
+    return buf_bytes(&cursor->key);
+}
 void index_cursor_release(struct index_cursor *cursor);
 
 /* ---- column r: revision -> kind, time, key ---- */
@@ -114,7 +123,14 @@ struct change_row {
 enum err_code index_change(const struct view *view, struct revision from, struct arena *arena,
                            struct change_row *ret, struct err *err) MUST_USE;
 
+/* The change under an iterator; moving it to the next row gives the next change. NOT_FOUND: none. */
+enum err_code index_change_at(const struct view_iterator *iterator, struct arena *arena,
+                              struct change_row *ret, struct err *err) MUST_USE;
+
 /* ---- writing; the writer ---- */
+
+/* The row in column h of a key that has no name row: its live head, or NULL for none. */
+void index_head_set(struct batch *batch, struct bytes key, const struct head *head);
 
 /* Puts a version: its key row, its revision row, its value row (value bytes when head->place is
  * head->mod; else head->place is an existing value row and gains an owner). key must not hold a live

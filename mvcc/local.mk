@@ -1,3 +1,19 @@
 # libmvcc.a
-noinst_HEADERS += mvcc/backend.h mvcc/batch.h mvcc/config.h mvcc/index.h mvcc/names.h mvcc/quota.h \
-	mvcc/rename.h mvcc/revision.h mvcc/session.h mvcc/store.h mvcc/system.h mvcc/txn.h
+noinst_LIBRARIES += libmvcc.a
+
+libmvcc_a_SOURCES = \
+	mvcc/backend.h mvcc/backend_leveldb.c mvcc/backend_memory.c \
+	mvcc/batch.c mvcc/batch.h \
+	mvcc/checkpoint.c \
+	mvcc/compact.c \
+	mvcc/config.h \
+	mvcc/index.c mvcc/index.h \
+	mvcc/names.h \
+	mvcc/quota.h \
+	mvcc/range.c mvcc/range.h \
+	mvcc/rename.h \
+	mvcc/revision.h \
+	mvcc/session.h \
+	mvcc/store.h mvcc/store_internal.h \
+	mvcc/system.h \
+	mvcc/txn.c mvcc/txn.h

@@ -16,7 +16,7 @@ void quota_free(struct quota *quota);
 enum err_code quota_load(struct quota *quota, struct backend *backend, struct err *err) MUST_USE;
 
 /* Whether bytes more fit below limit (a write that frees space asks with its reserve, see
- * QUOTA_RESERVE). NO_SPACE: "etcdserver: mvcc: database space exceeded". */
+ * QUOTA_RESERVE). NO_SPACE: "mvcc: database space exceeded". */
 enum err_code quota_check(const struct quota *quota, uint64_t limit, uint64_t bytes, bool frees,
                           struct err *err) MUST_USE;
 void quota_charge(struct quota *quota, int64_t bytes);      /* never below 0: stops there */

@@ -15,4 +15,8 @@ enum err_code rename_validate(struct txn *txn, const struct kv_rename *rename, u
 enum err_code rename_apply(struct txn *txn, const struct kv_rename *rename, int64_t *ret_moved,
                            struct err *err) MUST_USE;
 
+/* What rename_apply answered for a rename done right after revision at. IO, CORRUPT. */
+enum err_code rename_count(const struct view *view, const struct kv_rename *rename, kv_rev at,
+                           int64_t *ret_moved, struct err *err) MUST_USE;
+
 #endif

@@ -25,6 +25,7 @@ struct txn {
     kv_rev main;                        /* of this txn's writes */
     int64_t sub;                        /* of its next write */
     kv_rev floor;                       /* compact revision */
+    kv_rev at;                          /* compares look at this revision; 0: at the newest */
     kv_time time;                       /* the entry's stamp */
     bool privileged;
     struct arena arena;                 /* scratch of this txn, released at its end */
@@ -59,5 +60,13 @@ enum err_code txn_delete_key(struct txn *txn, struct bytes key, const struct hea
  * entry (nothing was written); FAULT kinds stop the member. */
 enum err_code txn_apply(struct txn *txn, const struct kv_txn *request, bool want, struct arena *arena,
                         struct kv_txn_result *ret, struct err *err) MUST_USE;
+
+/* Builds the answer of a txn that was applied before, from what the store remembers: the revisions right
+ * before and after it (equal when it changed nothing), and whether its compares held. Exact but for two
+ * deletes in one txn that overlap: each tells all it covered. Errors: SESSION_LOST (what it needs was
+ * compacted: the request was done, its answer is gone), IO, CORRUPT. */
+enum err_code txn_repeat(struct txn *txn, const struct kv_txn *request, bool succeeded,
+                         kv_rev before, kv_rev after, struct arena *arena,
+                         struct kv_txn_result *ret, struct err *err) MUST_USE;
 
 #endif

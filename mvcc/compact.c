@@ -1,0 +1,398 @@
+/* Forgetting. Compaction at revision C keeps, of each key, the newest version at or below C, and the
+ * tombstones of C itself (who watches from C must see them). Only versions written after the last floor F
+ * and up to C supersede anything, so the walk looks at those rows of column r alone, from F on:
+ *
+ *     r 5 "/a" put      the version of /a before 5 goes
+ *     r 6 "/a" delete   the version 5 goes, and the tombstone with it when 6 < C
+ *     r 7 "/b" put      the version of /b before 7 goes
+ *
+ * F itself is walked again because its tombstones stayed. When a row is looked at, everything older than
+ * the version just before it is gone already: that was superseded by a row looked at earlier.
+ *
+ * The figure (logical bytes gone) depends on C and the log alone, not on when the walk runs: later
+ * entries do not change what is superseded at or below C, and a value row that gains an owner later had
+ * a live owner, so it survives this walk either way. Walks are therefore done one C after the other.
+ */
+#include "mvcc/store_internal.h"
+
+#include "mvcc/range.h"
+#include "proto/base/check.h"
+#include "proto/base/limits.h"
+
+#define MARK_SIZE_MAX 32
+
+/* ---- rows of column m that are named by a revision ---- */
+
+struct mark {
+    uint8_t key[MARK_SIZE_MAX];
+    size_t size;
+};
+
+static struct mark mark_of(const char *name, kv_rev revision)
+{
+    struct mark mark;
+    mark.size = strlen(name);
+    CHECK(mark.size + 8 <= sizeof(mark.key));
+    memcpy(mark.key, name, mark.size);
+    put_be64(mark.key + mark.size, (uint64_t)revision);
+    mark.size += 8;
+    return mark;
+}
+
+static struct bytes mark_key(const struct mark *mark)
+{
+    return bytes_of(mark->key, mark->size);
+}
+
+/* A figure, if the mark is there. */
+static enum err_code mark_figure(struct store *store, const struct mark *mark, bool *ret_there,
+                                 uint64_t *ret, struct err *err)
+{
+    struct bytes found;
+    enum err_code code = batch_get(store->batch, mark_key(mark), &found, err);
+    *ret_there = code == ERR_OK;
+    if (code)
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
+    if (found.size != 8)
+        return err_set(err, ERR_CORRUPT, "a compaction mark of the store does not decode");
+    *ret = get_le64(found.data);
+    return ERR_OK;
+}
+
+static void mark_figure_set(struct store *store, const struct mark *mark, uint64_t figure)
+{
+    put_le64(batch_put_place(store->batch, mark_key(mark), 8), figure);
+}
+
+/* The lowest revision that has such a mark; NOT_FOUND. ret_value is in store->scratch. */
+static enum err_code mark_first(struct store *store, const char *name, kv_rev *ret,
+                                struct bytes *ret_value, struct err *err)
+{
+    struct view view = view_of_batch(store->batch, store->backend);
+    struct view_iterator *iterator = view_iterator_new(&view);
+    struct bytes prefix = bytes_of_text(name);
+    enum err_code code = ERR_NOT_FOUND;
+    view_iterator_seek(iterator, prefix);
+    if (!view_iterator_valid(iterator)) {
+        enum err_code status = view_iterator_status(iterator, err);
+        code = status ? status : code;
+    } else if (bytes_starts_with(view_iterator_key(iterator), prefix) &&
+               view_iterator_key(iterator).size == prefix.size + 8) {
+        code = ERR_OK;
+        *ret = (kv_rev)get_be64(view_iterator_key(iterator).data + prefix.size);
+        *ret_value = arena_copy(&store->scratch, view_iterator_value(iterator));
+    }
+    view_iterator_free(iterator);
+    return code;
+}
+
+static enum err_code marks_count(struct store *store, const char *name, uint64_t *ret,
+                                 struct err *err)
+{
+    struct view view = view_of_batch(store->batch, store->backend);
+    struct view_iterator *iterator = view_iterator_new(&view);
+    struct bytes prefix = bytes_of_text(name);
+    uint64_t count = 0;
+    view_iterator_seek(iterator, prefix);
+    while (view_iterator_valid(iterator) &&
+           bytes_starts_with(view_iterator_key(iterator), prefix)) {
+        count++;
+        view_iterator_next(iterator);
+    }
+    enum err_code code = view_iterator_status(iterator, err);
+    view_iterator_free(iterator);
+    *ret = count;
+    return code;
+}
+
+enum err_code compact_load(struct store *store, struct err *err)
+{
+    enum err_code code = marks_count(store, META_WALK, &store->walks, err);
+    if (!code)
+        code = marks_count(store, META_FREED, &store->figures, err);
+    store->is_walking = store->walks > 0;
+    return code;
+}
+
+/* ---- the walk's place ---- */
+
+struct walk {
+    kv_rev target;
+    struct revision cursor;             /* the next row of column r */
+    uint64_t bytes;
+};
+
+static void walk_save(struct store *store, const struct walk *walk)
+{
+    struct mark mark = mark_of(META_WALK, walk->target);
+    uint8_t *place = batch_put_place(store->batch, mark_key(&mark), REVISION_SIZE + 8);
+    revision_encode(place, walk->cursor);
+    put_le64(place + REVISION_SIZE, walk->bytes);
+}
+
+static enum err_code walk_load(struct store *store, struct walk *ret, struct err *err)
+{
+    struct bytes value;
+    enum err_code code = mark_first(store, META_WALK, &ret->target, &value, err);
+    if (code)
+        return code;
+    if (value.size != REVISION_SIZE + 8)
+        return err_set(err, ERR_CORRUPT, "a compaction mark of the store does not decode");
+    ret->cursor = revision_decode(value.data);
+    ret->bytes = get_le64(value.data + REVISION_SIZE);
+    return ERR_OK;
+}
+
+/* ---- the two entries ---- */
+
+/* The time of a revision, for its snapshot once its row may be gone. */
+static enum err_code time_of(struct store *store, kv_rev revision, kv_time *ret, struct err *err)
+{
+    struct view view = view_of_batch(store->batch, store->backend);
+    struct change_row row;
+    enum err_code code =
+        index_change(&view, (struct revision){revision, 0}, &store->scratch, &row, err);
+    *ret = !code && row.revision.main == revision ? row.time : 0;
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+enum err_code compact_announce(struct store *store, kv_rev revision, struct err *err)
+{
+    kv_time time;
+    if (revision <= store->state.floor)
+        return err_set(err, ERR_COMPACTED, "mvcc: required revision has been compacted");
+    if (revision > store->state.revision)
+        return err_set(err, ERR_FUTURE, "mvcc: required revision is a future revision");
+    enum err_code code = time_of(store, revision, &time, err);
+    if (code)
+        return code;
+    struct walk walk = {.target = revision, .cursor = {store->state.floor, 0}};
+    struct mark due = mark_of(META_DUE, revision);
+    walk_save(store, &walk);
+    batch_put(store->batch, mark_key(&due), BYTES_EMPTY);
+    store->walks++;
+    store->state.floor = revision;
+    store->state.floor_time = time;
+    return ERR_OK;
+}
+
+static enum err_code figures_compare(kv_rev revision, uint64_t own, uint64_t theirs,
+                                     struct err *err)
+{
+    if (own == theirs)
+        return ERR_OK;
+    return err_set(err, ERR_CORRUPT,
+                   "this member has diverged: compaction %lld freed %llu bytes here, %llu elsewhere",
+                   (long long)revision, (unsigned long long)own, (unsigned long long)theirs);
+}
+
+enum err_code compact_credit(struct store *store, kv_rev revision, uint64_t bytes, struct err *err)
+{
+    struct mark due = mark_of(META_DUE, revision), freed = mark_of(META_FREED, revision);
+    struct mark claimed = mark_of(META_CLAIMED, revision);
+    struct bytes found;
+    uint64_t own;
+    bool is_done;
+    enum err_code code = batch_get(store->batch, mark_key(&due), &found, err);
+    if (code)
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
+    code = mark_figure(store, &freed, &is_done, &own, err);
+    if (!code && is_done)
+        code = figures_compare(revision, own, bytes, err);
+    if (code)
+        return code;
+    batch_delete(store->batch, mark_key(&due));
+    quota_charge(store->quota, -(int64_t)bytes);
+    if (is_done) {
+        batch_delete(store->batch, mark_key(&freed));
+        store->figures--;
+    } else {
+        mark_figure_set(store, &claimed, bytes);
+    }
+    return ERR_OK;
+}
+
+/* ---- the walk ---- */
+
+/* The version of the key just before this one. NOT_FOUND (no text). */
+static enum err_code version_before(struct view_iterator *keys, struct bytes key,
+                                    struct revision mod, struct head *ret_this, struct head *ret,
+                                    struct err *err)
+{
+    struct buf row = {0}, found = {0};
+    index_key_append(&row, key, mod);
+    view_iterator_seek(keys, buf_bytes(&row));
+    enum err_code code = ERR_NOT_FOUND;
+    if (!view_iterator_valid(keys) || !bytes_equal(view_iterator_key(keys), buf_bytes(&row))) {
+        code = view_iterator_status(keys, err);
+        if (!code)
+            code = err_set(err, ERR_CORRUPT, "the store lacks the version of revision %lld",
+                           (long long)mod.main);
+        goto out;
+    }
+    code = index_key_decode(view_iterator_key(keys), view_iterator_value(keys), &found, ret_this,
+                            NULL, err);
+    if (code)
+        goto out;
+    view_iterator_next(keys);
+    row.size -= REVISION_SIZE;
+    buf_clear(&found);
+    if (!view_iterator_valid(keys)) {
+        code = view_iterator_status(keys, err);
+        code = code ? code : ERR_NOT_FOUND;
+    } else if (!bytes_starts_with(view_iterator_key(keys), buf_bytes(&row))) {
+        code = ERR_NOT_FOUND;
+    } else {
+        code = index_key_decode(view_iterator_key(keys), view_iterator_value(keys), &found, ret,
+                                NULL, err);
+    }
+out:
+    buf_release(&row);
+    buf_release(&found);
+    return code;
+}
+
+static enum err_code forget(struct store *store, struct walk *walk, struct bytes key,
+                            const struct head *head, struct err *err)
+{
+    uint64_t bytes = 0;
+    enum err_code code = index_forget(store->batch, key, head, &bytes, err);
+    walk->bytes += bytes;
+    return code;
+}
+
+static enum err_code look_at(struct store *store, struct walk *walk, struct view_iterator *keys,
+                             const struct change_row *row, struct err *err)
+{
+    struct head this, before;
+    enum err_code code = version_before(keys, row->key, row->revision, &this, &before, err);
+    if (!code)
+        code = forget(store, walk, row->key, &before, err);
+    if (code && code != ERR_NOT_FOUND)
+        return code;
+    if (this.is_tombstone && row->revision.main < walk->target)
+        return forget(store, walk, row->key, &this, err);
+    return ERR_OK;
+}
+
+/* Gathers the next rows first, because forgetting writes to what is read. *ret_more: there are others. */
+static enum err_code rows_gather(struct store *store, const struct view *view,
+                                 const struct walk *walk, struct change_row *rows,
+                                 size_t *ret_count, bool *ret_more, struct err *err)
+{
+    uint8_t start[1 + REVISION_SIZE] = {COLUMN_REVISION};
+    enum err_code code = ERR_OK;
+    struct view_iterator *iterator = view_iterator_new(view);
+    revision_encode(start + 1, walk->cursor);
+    view_iterator_seek(iterator, bytes_of(start, sizeof(start)));
+    size_t count = 0;
+    for (; count < COMPACT_STEP_ROWS; count++) {
+        code = index_change_at(iterator, &store->scratch, &rows[count], err);
+        if (code || rows[count].revision.main > walk->target)
+            break;
+        view_iterator_next(iterator);
+    }
+    view_iterator_free(iterator);
+    *ret_count = count;
+    *ret_more = count == COMPACT_STEP_ROWS;
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+static enum err_code walk_finish(struct store *store, const struct walk *walk, struct err *err)
+{
+    struct mark mark = mark_of(META_WALK, walk->target), freed = mark_of(META_FREED, walk->target);
+    struct mark claimed = mark_of(META_CLAIMED, walk->target);
+    uint64_t theirs;
+    bool is_claimed;
+    enum err_code code = mark_figure(store, &claimed, &is_claimed, &theirs, err);
+    if (!code && is_claimed)
+        code = figures_compare(walk->target, walk->bytes, theirs, err);
+    if (code)
+        return code;
+    batch_delete(store->batch, mark_key(&mark));
+    if (is_claimed)
+        batch_delete(store->batch, mark_key(&claimed));
+    else
+        mark_figure_set(store, &freed, walk->bytes);
+    store->walks--;
+    store->figures += !is_claimed;
+    return ERR_OK;
+}
+
+static enum err_code walk_step(struct store *store, struct walk *walk, bool *ret_more,
+                               struct err *err)
+{
+    struct view view = view_of_batch(store->batch, store->backend);
+    struct change_row *rows =
+        ARENA_NEW_ARRAY(&store->scratch, struct change_row, COMPACT_STEP_ROWS);
+    size_t count;
+    enum err_code code = rows_gather(store, &view, walk, rows, &count, ret_more, err);
+    if (code)
+        return code;
+    struct view_iterator *keys = view_iterator_new(&view);
+    for (size_t i = 0; i < count && !code; i++)
+        code = look_at(store, walk, keys, &rows[i], err);
+    view_iterator_free(keys);
+    if (code)
+        return code;
+    if (!*ret_more)
+        return walk_finish(store, walk, err);
+    walk->cursor = rows[count - 1].revision;
+    walk->cursor.sub++;
+    walk_save(store, walk);
+    return ERR_OK;
+}
+
+/* No walk is left: what was not credited yet is told again, so that a new leader proposes it. */
+static enum err_code figure_again(struct store *store, kv_rev *ret_revision, uint64_t *ret_bytes,
+                                  struct err *err)
+{
+    struct bytes value;
+    if (store->figures == 0)
+        return ERR_OK;
+    enum err_code code = mark_first(store, META_FREED, ret_revision, &value, err);
+    if (!code && value.size == 8)
+        *ret_bytes = get_le64(value.data);
+    arena_clear(&store->scratch);
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+enum err_code store_compact_step(struct store *store, bool *ret_done, kv_rev *ret_revision,
+                                 uint64_t *ret_bytes, struct err *err)
+{
+    struct walk walk;
+    bool more = false;
+    CHECK(!store->is_open);
+    *ret_revision = 0;
+    *ret_bytes = 0;
+    *ret_done = store->walks == 0;
+    if (store->is_dead)
+        return err_set(err, ERR_IO, "an earlier write to the store failed");
+    if (*ret_done)
+        return figure_again(store, ret_revision, ret_bytes, err);
+    enum err_code code = walk_load(store, &walk, err);
+    if (!code)
+        code = walk_step(store, &walk, &more, err);
+    size_t bytes = batch_bytes(store->batch);
+    if (!code)
+        code = batch_write(store->batch, err);
+    batch_clear(store->batch);
+    arena_clear(&store->scratch);
+    if (code)
+        return store_die(store, code == ERR_NOT_FOUND ? ERR_CORRUPT : code);
+    checkpoint_note(store, bytes);
+    store->is_walking = store->walks > 0;
+    *ret_done = store->walks == 0;
+    if (!more) {
+        *ret_revision = walk.target;
+        *ret_bytes = walk.bytes;
+        TRACE(store->trace, "store compacted revision=%lld bytes=%llu", (long long)walk.target,
+              (unsigned long long)walk.bytes);
+    }
+    return ERR_OK;
+}
+
+bool store_compact_pending(struct store *store)
+{
+    return store->is_walking;
+}

@@ -1,0 +1,99 @@
+/* The store's own struct, shared by store.c, txn.c, compact.c, checkpoint.c and hash.c. */
+#ifndef MVCC_STORE_INTERNAL_H
+#define MVCC_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "mvcc/config.h"
+#include "mvcc/quota.h"
+#include "mvcc/session.h"
+#include "mvcc/store.h"
+#include "mvcc/txn.h"
+
+#define STORE_FORMAT 1
+
+/* Rows of column m; those that begin with '_' are this member's own and no part of the hash. */
+#define META_STATE "mstate"
+#define META_CONFIGURATION "mconfiguration"
+#define META_IDENTITY "m_identity"
+#define META_DUE "mdue"                 /* + C: compaction C is not credited to the quota yet */
+#define META_WALK "m_walk"              /* + C: its walk on this member is not done: cursor, bytes */
+#define META_FREED "m_freed"            /* + C: it is done: bytes; ENTRY_COMPACTED has not come yet */
+#define META_CLAIMED "m_claimed"        /* + C: that came first: bytes */
+
+/* What a batch leaves behind in META_STATE. */
+struct store_state {
+    raft_index applied;
+    raft_term term;
+    kv_rev revision, floor;
+    kv_time floor_time, clock;
+};
+
+/* Everything applied up to index was written while log was the current one, or before. */
+struct checkpoint_note {
+    raft_index index;
+    uint64_t log;
+};
+
+#define CHECKPOINT_NOTES 16
+
+struct store {
+    struct backend *backend;
+    struct batch *batch;
+    struct sessions *sessions;
+    struct quota *quota;
+    struct config *config;
+    struct trace *trace;
+    uint64_t cluster_id;
+
+    /* the writer's */
+    struct store_state state;
+    bool is_open, is_dead;              /* a batch is open; a write failed */
+    size_t entries;                     /* of this batch */
+    struct arena arena;                 /* of this batch: keys of changes */
+    struct store_change *changes;
+    size_t change_count, change_capacity;
+    struct arena scratch;               /* of one entry, or of one compaction step */
+    uint64_t walks, figures;            /* rows META_WALK and META_FREED */
+
+    /* any thread */
+    _Atomic raft_index applied;
+    _Atomic raft_term term;
+    _Atomic kv_rev revision, floor;
+    _Atomic kv_time floor_time, clock;
+    atomic_bool is_walking;
+
+    pthread_mutex_t lock;               /* of the notes */
+    struct checkpoint_note notes[CHECKPOINT_NOTES];
+    size_t note_count;
+    raft_index durable;
+    size_t unnoted_bytes;               /* written since the last note; the writer's */
+};
+
+/* store.c */
+
+/* Tells observers, at the end of the batch. key is copied. */
+void store_note_change(struct store *store, struct bytes key, unsigned changes, kv_rev revision);
+/* The store cannot be written any more; returns code. */
+enum err_code store_die(struct store *store, enum err_code code);
+
+/* compact.c */
+
+/* Applies ENTRY_COMPACT. COMPACTED, FUTURE; IO, CORRUPT. */
+enum err_code compact_announce(struct store *store, kv_rev revision, struct err *err) MUST_USE;
+/* Applies ENTRY_COMPACTED; a revision that is not due is passed over. CORRUPT: this member's own walk gave
+ * another figure. IO. */
+enum err_code compact_credit(struct store *store, kv_rev revision, uint64_t bytes,
+                             struct err *err) MUST_USE;
+/* Counts walks and figures left by an earlier run. IO. */
+enum err_code compact_load(struct store *store, struct err *err) MUST_USE;
+
+/* checkpoint.c */
+
+void checkpoint_init(struct store *store);
+void checkpoint_release(struct store *store);
+/* A batch of this size was written. */
+void checkpoint_note(struct store *store, size_t bytes);
+
+#endif
