@@ -13,4 +13,29 @@ tests_script_raft_script_LDADD = libraft.a libbase.a
 dist_check_SCRIPTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh
 TESTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh
 EXTRA_DIST += \
-	tests/script/raft/one_voter_async.txt
+	tests/script/raft/append_answer_after_term_change.txt \
+	tests/script/raft/disruptive_server.txt \
+	tests/script/raft/disruptive_server_no_prevote.txt \
+	tests/script/raft/figure_7.txt \
+	tests/script/raft/figure_8.txt \
+	tests/script/raft/figure_8_overwritten.txt \
+	tests/script/raft/inflight_bytes.txt \
+	tests/script/raft/joint_implicit.txt \
+	tests/script/raft/no_forwarding.txt \
+	tests/script/raft/one_voter_async.txt \
+	tests/script/raft/paper_5_1_terms.txt \
+	tests/script/raft/paper_5_2_elections.txt \
+	tests/script/raft/paper_5_3_replication.txt \
+	tests/script/raft/paper_5_4_1_restriction.txt \
+	tests/script/raft/read_index.txt \
+	tests/script/raft/read_index_leader_change.txt \
+	tests/script/raft/read_index_lease.txt \
+	tests/script/raft/removed_leader.txt \
+	tests/script/raft/removed_leader_stays.txt \
+	tests/script/raft/required_ids.txt \
+	tests/script/raft/restart.txt \
+	tests/script/raft/snapshot_async.txt \
+	tests/script/raft/snapshot_lost.txt \
+	tests/script/raft/transfer.txt \
+	tests/script/raft/two_snapshots.txt \
+	tests/script/raft/uncommitted_limit.txt

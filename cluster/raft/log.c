@@ -142,37 +142,44 @@ static size_t fitting(const struct entry *entries, size_t count, bool first, uin
     return count;
 }
 
+/* How many entries from low on, below high, fit in size_max; at least one. */
+static enum err_code count_fitting(const struct log *log, raft_index low, raft_index high,
+                                   uint64_t size_max, size_t *ret_count)
+{
+    struct entry page[RAFT_FETCH_MAX];
+    size_t count = 0, some = 0, fit = 0;
+    uint64_t size = 0;
+    for (; low + count < high && fit == some; count += fit) {
+        some = fetch_count(log, low + count, high);
+        enum err_code code = fetch(log, low + count, some, page);
+        if (code)
+            return code;
+        fit = fitting(page, some, count == 0, size_max, &size);
+    }
+    *ret_count = count;
+    return ERR_OK;
+}
+
+/* Twice over the entries: first to see how many, so that exactly their room is taken. */
 enum err_code log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
                         const struct entry **ret_entries, size_t *ret_count)
 {
     const struct log *log = &raft->log;
     CHECK(low <= high && high <= log_last_index(log) + 1);
+    *ret_entries = NULL;
+    *ret_count = 0;
     if (low < log_first_index(log))
         return ERR_COMPACTED;
-    if (low == high) {
-        *ret_entries = NULL;
-        *ret_count = 0;
-        return ERR_OK;
+    enum err_code code = count_fitting(log, low, high, size_max, ret_count);
+    if (code || *ret_count == 0)
+        return code;
+    struct entry *entries = outbox_take(raft, *ret_count * sizeof(*entries));
+    for (size_t done = 0, some; done < *ret_count; done += some) {
+        some = fetch_count(log, low + done, low + *ret_count);
+        CHECK(fetch(log, low + done, some, entries + done) == ERR_OK);
     }
-    struct entry *entries = outbox_take(raft, (size_t)(high - low) * sizeof(*entries));
-    size_t count = 0;
-    uint64_t size = 0;
-    while (low + count < high) {
-        size_t some = fetch_count(log, low + count, high);
-        enum err_code code = fetch(log, low + count, some, entries + count);
-        if (code) {
-            outbox_trim(raft, entries);
-            return code;
-        }
-        size_t fit = fitting(entries + count, some, count == 0, size_max, &size);
-        count += fit;
-        if (fit < some)
-            break;
-    }
-    outbox_trim(raft, entries + count);
-    outbox_hold_entries(raft, entries, count);
+    outbox_hold_entries(raft, entries, *ret_count);
     *ret_entries = entries;
-    *ret_count = count;
     return ERR_OK;
 }
 

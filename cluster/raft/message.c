@@ -137,6 +137,18 @@ bool message_is_proposal(const struct raft_message *message)
     return message->entry_count > 0;
 }
 
+static bool snapshot_is_sound(const struct raft_message *message)
+{
+    const struct raft_snapshot *snapshot = message->snapshot;
+    return snapshot && snapshot->mark.index < UINT64_MAX - 1 &&
+           snapshot->mark.term <= message->term;
+}
+
+/* Terms count elections: nobody comes near the end of the range, where one more would wrap. */
+static bool term_is_sound(raft_term term)
+{
+    return term != 0 && term <= UINT64_MAX / 2;
+}
 
 bool message_is_sound(const struct raft_message *message)
 {
@@ -146,13 +158,15 @@ bool message_is_sound(const struct raft_message *message)
     case RAFT_MSG_READ_INDEX:
         return message->term == 0 && message->entry_count == 1;
     case RAFT_MSG_READ_INDEX_RESP:
-        return message->term != 0 && message->entry_count == 1;
+        return term_is_sound(message->term) && message->entry_count == 1;
     case RAFT_MSG_APP:
-        return message->term != 0 && entries_are_dense(message);
+        return term_is_sound(message->term) && entries_are_dense(message);
+    case RAFT_MSG_SNAP:
+        return term_is_sound(message->term) && snapshot_is_sound(message);
     case RAFT_MSG_TRANSFER_LEADER:
     case RAFT_MSG_FORGET_LEADER:
-        return true;
+        return message->term == 0 || term_is_sound(message->term);
     default:
-        return (unsigned)message->type < RAFT_MSG_TYPE_COUNT && message->term != 0;
+        return (unsigned)message->type < RAFT_MSG_TYPE_COUNT && term_is_sound(message->term);
     }
 }

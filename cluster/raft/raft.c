@@ -147,11 +147,13 @@ struct progress *raft_progress(struct raft *raft, raft_id id)
 
 static void forward(struct raft *raft, const struct raft_message *message)
 {
-    struct raft_message copy = *message;
-    copy.to = raft->leader;
-    copy.term = 0;
-    copy.entries = outbox_entries(raft, message->entries, message->entry_count);
-    raft_send(raft, copy);
+    raft_send(raft, (struct raft_message){
+                        .type = message->type,
+                        .to = raft->leader,
+                        .from = message->from,
+                        .entries = outbox_entries(raft, message->entries, message->entry_count),
+                        .entry_count = message->entry_count,
+                    });
 }
 
 /* --- stepping --------------------------------------------------------------------------------------- */
@@ -409,7 +411,7 @@ enum err_code raft_step(struct raft *raft, const struct raft_message *message)
     if (raft_message_is_response(message->type) && !from_thread &&
         !raft_progress(raft, message->from))
         return ERR_NOT_FOUND;
-    if (!from_thread && !message_is_sound(message))
+    if (!from_thread && (message->from == RAFT_NOBODY || !message_is_sound(message)))
         return ERR_INVALID;
     return raft_guard(raft, step_guarded, message);
 }
@@ -539,7 +541,17 @@ enum err_code raft_report_snapshot(struct raft *raft, raft_id peer, bool failed)
                      .type = RAFT_MSG_SNAP_STATUS, .from = peer, .reject = failed});
 }
 
-void raft_set_required(struct raft *raft, const struct raft_id_set *ids)
+static enum err_code required_guarded(struct raft *raft, const void *argument)
 {
-    raft->required = *ids;
+    raft->required = *(const struct raft_id_set *)argument;
+    if (raft->role == RAFT_LEADER && raft_maybe_commit(raft)) {
+        read_release_pending(raft);
+        raft_broadcast_append(raft);
+    }
+    return ERR_OK;
+}
+
+enum err_code raft_set_required(struct raft *raft, const struct raft_id_set *ids)
+{
+    return raft_guard(raft, required_guarded, ids);
 }

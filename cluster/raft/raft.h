@@ -334,10 +334,10 @@ enum err_code raft_report_unreachable(struct raft *raft, raft_id peer) MUST_USE;
 enum err_code raft_report_snapshot(struct raft *raft, raft_id peer, bool failed) MUST_USE;
 
 /* Ids whose acknowledgement of an entry is needed before it commits, besides the majority; replaces
- * the earlier set (empty at first). It counts from the next acknowledgement on and takes back
- * nothing. An id that is no member acknowledges nothing, so that commit stands still until the
+ * the earlier set (empty at first). What a smaller set sets free commits at once; a larger one takes
+ * nothing back. An id that is no member acknowledges nothing, so that commit stands still until the
  * caller takes it out: the caller alone knows when it is no longer needed. */
-void raft_set_required(struct raft *raft, const struct raft_id_set *ids);
+enum err_code raft_set_required(struct raft *raft, const struct raft_id_set *ids) MUST_USE;
 
 /* --- what must happen --------------------------------------------------------------------------- */
 

@@ -227,7 +227,7 @@ static enum err_code ready_guarded(struct raft *raft, const void *argument)
 
 enum err_code raft_ready(struct raft *raft, struct raft_ready *ret_ready)
 {
-    CHECK(!raft->ready_open);
+    CHECK(!raft->ready_open || raft->failed);
     *ret_ready = (struct raft_ready){0};
     enum err_code code = raft_guard(raft, ready_guarded, &ret_ready);
     if (code)
@@ -240,9 +240,9 @@ static enum err_code advance_guarded(struct raft *raft, const void *argument)
     (void)argument;
     raft->ready_open = false;
     for (size_t i = 0; i < raft->step_count; i++) {
-        /* What an answer to oneself cannot do any more, it need not. */
+        /* What an answer to oneself cannot do any more, it need not do. */
         enum err_code code = raft_step_local(raft, &raft->steps[i]);
-        CHECK(code == ERR_OK);
+        (void)code;
     }
     raft->step_count = 0;
     return ERR_OK;

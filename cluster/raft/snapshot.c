@@ -79,7 +79,7 @@ static enum err_code restore(struct raft *raft, const struct raft_snapshot *snap
 
 enum err_code raft_step_snapshot(struct raft *raft, const struct raft_message *message)
 {
-    enum err_code code = message->snapshot ? restore(raft, message->snapshot) : ERR_EXISTS;
+    enum err_code code = restore(raft, message->snapshot);
     if (code == ERR_INVALID)
         return code;
     raft_send(raft, (struct raft_message){

@@ -608,11 +608,31 @@ static void restart(struct raft_env *env, struct raft_node *node, struct buf *ou
         print_line(output, err.text);
 }
 
+/* The stored log from its base on gets these terms, and the member starts again with it. */
+static void write_log(struct raft_env *env, struct raft_node *node,
+                      const struct script_command *command, struct buf *output)
+{
+    struct raft_storage *storage = &node->storage;
+    for (size_t i = 0; i < command->arg_count; i++) {
+        if (strcmp(command->args[i].key, "terms") != 0)
+            continue;
+        for (size_t j = 0; j < command->args[i].value_count; j++) {
+            struct entry entry = {
+                .index = storage->base.index + 1 + j,
+                .term = strtoull(command->args[i].values[j], NULL, 10),
+            };
+            raft_storage_append(storage, &entry, 1);
+        }
+    }
+    storage->hard = (struct hard_state){number(command, "term", 0), 0, storage->base.index};
+    restart(env, node, output);
+}
+
 static void set_required(struct raft_node *node, const struct script_command *command)
 {
     struct raft_id_set ids = {0};
     read_ids(command, "ids", &ids);
-    raft_set_required(node->raft, &ids);
+    CHECK(raft_set_required(node->raft, &ids) == ERR_OK);
 }
 
 static void report_snapshot(struct raft_node *node, const struct script_command *command)
@@ -659,6 +679,8 @@ static bool node_command(struct raft_env *env, struct raft_node *node,
         read_index(node, command, output);
     else if (strcmp(name, "restart") == 0)
         restart(env, node, output);
+    else if (strcmp(name, "write-log") == 0)
+        write_log(env, node, command, output);
     else if (strcmp(name, "require") == 0)
         set_required(node, command);
     else
