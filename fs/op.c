@@ -40,7 +40,7 @@ static void op_clear(struct fs_op *op)
     op->is_waiting = op->interrupted = op->any_signal = false;
     op->cancel = NULL;
     op->tries = 0;
-    op->directory = op->base = BYTES_EMPTY;
+    op->directory = op->base = op->raw = op->new_raw = BYTES_EMPTY;
     memset(&op->keep, 0, sizeof(op->keep));
     arena_clear(&op->arena);
     arena_clear(&op->kv.arena);
@@ -320,6 +320,64 @@ bool op_decode_name(struct fs_op *op, struct node *parent, struct bytes name, bo
     return ok;
 }
 
+static enum node_step step_of(const struct layout_name *name)
+{
+    switch (name->kind) {
+    case LAYOUT_PARTIAL: return STEP_PARTIAL;
+    case LAYOUT_OWN: return STEP_OWN_VALUE;
+    case LAYOUT_COMPONENT: break;
+    }
+    return STEP_COMPONENT;
+}
+
+bool op_take_name(struct fs_op *op, bool making)
+{
+    struct layout_name name;
+    if (!op_decode_name(op, op->node, op->request.name, making, &name))
+        return false;
+    op->how = step_of(&name);
+    op->raw = arena_copy(&op->arena, bytes_of(name.raw, name.size));
+    return true;
+}
+
+bool op_take_new_name(struct fs_op *op)
+{
+    struct layout_name name;
+    if (!op_decode_name(op, op->new_parent, op->request.new_name, true, &name))
+        return false;
+    op->new_how = step_of(&name);
+    op->new_raw = arena_copy(&op->arena, bytes_of(name.raw, name.size));
+    return true;
+}
+
+static struct bytes key_below(struct fs_op *op, struct node *parent, enum node_step how,
+                              struct bytes raw)
+{
+    if (how == STEP_OWN_VALUE)
+        return op_key(op, parent);
+    return op_join(op, op_directory(op, parent), raw);
+}
+
+bool op_key_fits(struct fs_op *op, struct bytes key)
+{
+    if (key.size + sizeof(KV_META_PREFIX) < KEY_SIZE_MAX)
+        return true;
+    op_answer_errno(op, ENAMETOOLONG);
+    return false;
+}
+
+bool op_name_key(struct fs_op *op, struct bytes *ret_key)
+{
+    *ret_key = key_below(op, op->node, op->how, op->raw);
+    return op_key_fits(op, *ret_key);
+}
+
+bool op_new_name_key(struct fs_op *op, struct bytes *ret_key)
+{
+    *ret_key = key_below(op, op->new_parent, op->new_how, op->new_raw);
+    return op_key_fits(op, *ret_key);
+}
+
 bool op_may_change(struct fs_op *op, const struct node *node)
 {
     if (node->kind == NODE_LIVE && !op->fs->options.read_only)
@@ -398,10 +456,7 @@ void op_stat_name(struct fs_op *op, struct node *parent, enum node_step how, str
     op->stat_node = parent;
     op->stat_step = step;
     op->stat_own = how == STEP_OWN_VALUE;
-    if (op->stat_own)
-        stat_split(op, op_key(op, parent));
-    else
-        stat_split(op, op_join(op, op_directory(op, parent), name));
+    stat_split(op, key_below(op, parent, how, name));
     struct kv_request *request = op_prepare(op, KV_LOOKUP);
     request->lookup = (struct kv_lookup){.directory = op->directory, .name = op->base,
                                          .revision = parent->revision,

@@ -42,9 +42,15 @@ struct fs_op {
     uint32_t tries;
     struct fs_file file;                /* of the last op_stat */
     struct bytes directory, base;       /* key of the last op_stat: directory + base */
-    struct node *stat_node;             /* op_stat's own */
-    op_step stat_step;
+    struct bytes raw;                   /* of op_take_name: the component, and how it is spelled */
+    enum node_step how;
+    struct bytes new_raw;               /* RENAME: of new_name below new_parent */
+    enum node_step new_how;
+    struct node *stat_node, *again_parent;      /* op_stat's and tree_parent_again's own */
+    op_step stat_step, again_step;
     bool stat_own;
+    int (*change)(struct fs_op *op);            /* op_attr.c's own */
+    void (*change_answer)(struct fs_op *op);
     struct arena arena;
     union {                             /* what a family keeps between steps */
         void *pointer;
@@ -137,6 +143,15 @@ struct bytes op_join(struct fs_op *op, struct bytes from, struct bytes more);
  * EROFS in the past, EPERM on a reserved name). making: the name is to be made. */
 bool op_decode_name(struct fs_op *op, struct node *parent, struct bytes name, bool making,
                     struct layout_name *ret);
+/* The same for request.name below op->node, kept as op->raw and op->how. */
+bool op_take_name(struct fs_op *op, bool making);
+/* The key of op->raw below op->node (for STEP_OWN_VALUE, op->node's own). ENAMETOOLONG is answered
+ * where a record's key would be too long: false. */
+bool op_name_key(struct fs_op *op, struct bytes *ret_key);
+/* RENAME: the same two for request.new_name below op->new_parent. */
+bool op_take_new_name(struct fs_op *op);
+bool op_new_name_key(struct fs_op *op, struct bytes *ret_key);
+bool op_key_fits(struct fs_op *op, struct bytes key);
 /* Refuses what cannot be changed: past, control, ro mounts. False: answered with EROFS. */
 bool op_may_change(struct fs_op *op, const struct node *node);
 
@@ -162,6 +177,11 @@ void op_answer_statfs(struct fs_op *op, const struct statvfs *statfs);
 void op_answer_none(struct fs_op *op);
 /* The errno that op_answer_code sends for a kv's answer to a write, or to a read. */
 int op_errno(const struct fs_op *op, enum err_code code, bool is_write, bool by_name);
+
+/* SETXATTR and REMOVEXATTR of this request, on a record in the op's arena. 0, or what to answer: EEXIST,
+ * ENODATA, ENOSPC (too much for one file). */
+int op_xattr_set(struct fs_op *op, struct meta *meta);
+int op_xattr_remove(struct fs_op *op, struct meta *meta);
 
 void op_pool_release(struct fs *fs);        /* fs_close */
 

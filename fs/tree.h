@@ -34,6 +34,8 @@ void tree_compare(struct tree *tree, struct bytes key, struct bytes range_end,
 void tree_parent_stands(struct tree *tree, struct node *parent);
 /* Nothing stands at key in any form. */
 void tree_absent(struct tree *tree, struct bytes key);
+/* There is no value at key, and no record of one; a directory may be there. */
+void tree_absent_value(struct tree *tree, struct bytes key);
 /* Nothing stands below the directory key + '/': no key, no record. */
 void tree_empty_below(struct tree *tree, struct bytes key);
 /* What op_stat found at key is still that: the value or record of these revisions. */
@@ -50,8 +52,12 @@ void tree_delete_directory(struct tree *tree, struct bytes key);
 void tree_rename(struct tree *tree, const struct kv_rename *rename);
 /* The parent keeps standing without this name. */
 void tree_keep_parent(struct tree *tree, struct node *parent);
+/* That txn has been committed: remembers the record it may have made (op->kv is its answer). */
+void tree_parent_kept(struct fs_op *op, struct node *parent);
 /* Reads times and revisions of a key (or record) written in this txn; its result's index. */
 size_t tree_read(struct tree *tree, struct bytes key);
+size_t tree_read_meta(struct tree *tree, struct bytes key);
+size_t tree_read_directory(struct tree *tree, struct bytes key);
 
 /* Makes op->kv the txn and submits it. After OK: op->kv.result.txn.succeeded tells of the compares. */
 void tree_submit(struct tree *tree, op_step step);
