@@ -1,16 +1,21 @@
 # libfs.a: files over the kv contract.
 noinst_LIBRARIES += libfs.a
+libfs_a_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
 libfs_a_SOURCES = \
+	fs/cache.c fs/cache.h \
 	fs/control.c fs/control.h \
+	fs/dir.h \
 	fs/fs.c fs/fs.h \
 	fs/interrupt.c fs/interrupt.h \
-	fs/kernel.h \
+	fs/kernel.h fs/kernel_fuse.c \
 	fs/layout.c fs/layout.h \
+	fs/make.c fs/make.h \
 	fs/nodes.c fs/nodes.h \
-	fs/op.c fs/op.h \
-	fs/snapshot.c fs/snapshot.h
+	fs/op.c fs/op.h fs/op_attr.c fs/op_dir.c fs/op_link.c fs/op_lookup.c fs/op_rename.c \
+	fs/snapshot.c fs/snapshot.h \
+	fs/tree.c fs/tree.h
 
-noinst_HEADERS += fs/cache.h fs/handle.h fs/notify.h fs/tree.h
+noinst_HEADERS += fs/handle.h fs/notify.h
 
 # open files
 libfs_a_SOURCES += \
