@@ -7,6 +7,7 @@ libmvcc_a_SOURCES = \
 	mvcc/checkpoint.c \
 	mvcc/compact.c \
 	mvcc/config.h \
+	mvcc/hash.c \
 	mvcc/index.c mvcc/index.h \
 	mvcc/names.h \
 	mvcc/quota.h \
@@ -14,6 +15,6 @@ libmvcc_a_SOURCES = \
 	mvcc/rename.h \
 	mvcc/revision.h \
 	mvcc/session.h \
-	mvcc/store.h mvcc/store_internal.h \
+	mvcc/store.c mvcc/store.h mvcc/store_internal.h \
 	mvcc/system.h \
 	mvcc/txn.c mvcc/txn.h

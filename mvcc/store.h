@@ -130,6 +130,11 @@ bool store_session_exists(struct store *store, uint64_t session);
  * backend. Walks everything: tests, simulation, divergence checks; not while a batch is open. */
 enum err_code store_hash(struct store *store, uint64_t *ret, struct err *err) MUST_USE;
 
+/* Walks everything and compares: heads with versions, versions with revisions and values, owners, names
+ * with keys as far as their heads go, counts of keys. CORRUPT: the first thing that does not fit, in
+ * words. Tests and simulation; not while a batch is open. */
+enum err_code store_validate(struct store *store, struct err *err) MUST_USE;
+
 /* ---- forgetting (compaction), by the holder of the apply token ---- */
 
 /* A compaction entry has set the floor and stored the plan; the walk is done in steps, each a small

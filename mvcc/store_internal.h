@@ -51,6 +51,8 @@ struct store {
     struct store_state state;
     bool is_open, is_dead;              /* a batch is open; a write failed */
     size_t entries;                     /* of this batch */
+    bool has_configuration;             /* this batch changes it, to: */
+    struct buf new_configuration;
     struct arena arena;                 /* of this batch: keys of changes */
     struct store_change *changes;
     size_t change_count, change_capacity;
@@ -64,7 +66,8 @@ struct store {
     _Atomic kv_time floor_time, clock;
     atomic_bool is_walking;
 
-    pthread_mutex_t lock;               /* of the notes */
+    pthread_mutex_t lock;               /* of the notes and the configuration */
+    struct buf configuration;           /* as published */
     struct checkpoint_note notes[CHECKPOINT_NOTES];
     size_t note_count;
     raft_index durable;

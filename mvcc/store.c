@@ -1,0 +1,710 @@
+/* Ties the parts together: opening, one entry after the other into a batch, the batch into the backend,
+ * and then what readers may see.
+ *
+ * An entry changes three things outside the batch's rows: the writer's state (struct store_state), and
+ * the counters of quota, sessions and settings. All of them go into the same batch at commit, so that
+ * what is found after a crash is the state after some whole batch, with the index to go on from.
+ */
+#include "mvcc/store.h"
+
+#include <stdlib.h>
+
+#include "mvcc/names.h"
+#include "mvcc/range.h"
+#include "mvcc/store_internal.h"
+#include "proto/base/check.h"
+#include "proto/base/mem.h"
+#include "proto/kv_pb.h"
+
+#define STATE_SIZE 48
+#define IDENTITY_SIZE 28
+#define FIRST_REVISION 1
+
+/* ---- opening ---- */
+
+static void state_put(struct store *store)
+{
+    const struct store_state *state = &store->state;
+    uint8_t *place = batch_put_place(store->batch, BYTES_LITERAL(META_STATE), STATE_SIZE);
+    put_le64(place, state->applied);
+    put_le64(place + 8, state->term);
+    put_le64(place + 16, (uint64_t)state->revision);
+    put_le64(place + 24, (uint64_t)state->floor);
+    put_le64(place + 32, (uint64_t)state->floor_time);
+    put_le64(place + 40, (uint64_t)state->clock);
+}
+
+static enum err_code row_missing(const char *name, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, "row '%s' of the store is missing or damaged", name);
+}
+
+static enum err_code state_load(struct store *store, struct err *err)
+{
+    struct bytes found;
+    enum err_code code = batch_get(store->batch, BYTES_LITERAL(META_STATE), &found, err);
+    if (code == ERR_NOT_FOUND)
+        return row_missing(META_STATE, err);
+    if (code)
+        return code;
+    struct cursor cursor = cursor_of(found);
+    struct store_state state;
+    state.applied = cursor_le64(&cursor);
+    state.term = cursor_le64(&cursor);
+    state.revision = (kv_rev)cursor_le64(&cursor);
+    state.floor = (kv_rev)cursor_le64(&cursor);
+    state.floor_time = (kv_time)cursor_le64(&cursor);
+    state.clock = (kv_time)cursor_le64(&cursor);
+    bool is_sane = state.revision >= FIRST_REVISION && state.floor >= 0 &&
+                   state.floor <= state.revision;
+    if (cursor.failed || cursor.rest.size || !is_sane)
+        return row_missing(META_STATE, err);
+    store->state = state;
+    return ERR_OK;
+}
+
+static enum err_code configuration_load(struct store *store, struct err *err)
+{
+    struct bytes found;
+    enum err_code code =
+        batch_get(store->batch, BYTES_LITERAL(META_CONFIGURATION), &found, err);
+    if (!code)
+        buf_assign(&store->configuration, found);
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+/* The identity row: format, cluster id, member id, generation. */
+static void identity_put(struct store *store, const struct store_options *options)
+{
+    uint8_t *place = batch_put_place(store->batch, BYTES_LITERAL(META_IDENTITY), IDENTITY_SIZE);
+    put_le32(place, STORE_FORMAT);
+    put_le64(place + 4, options->cluster_id);
+    put_le64(place + 12, options->member_id);
+    put_le64(place + 20, options->generation);
+}
+
+static enum err_code identity_matches(const char *what, uint64_t have, uint64_t want,
+                                      struct err *err)
+{
+    if (have == want)
+        return ERR_OK;
+    return err_set(err, ERR_CORRUPT, "the store belongs to %s %016llx, this member is %016llx", what,
+                   (unsigned long long)have, (unsigned long long)want);
+}
+
+static enum err_code identity_check(struct bytes row, const struct store_options *options,
+                                    struct err *err)
+{
+    struct cursor cursor = cursor_of(row);
+    uint32_t format = cursor_le32(&cursor);
+    uint64_t cluster = cursor_le64(&cursor), member = cursor_le64(&cursor);
+    uint64_t generation = cursor_le64(&cursor);
+    if (cursor.failed || cursor.rest.size)
+        return row_missing(META_IDENTITY, err);
+    if (format != STORE_FORMAT)
+        return err_set(err, ERR_CORRUPT, "the store has format %u, this program knows %d", format,
+                       STORE_FORMAT);
+    enum err_code code = identity_matches("cluster", cluster, options->cluster_id, err);
+    if (!code)
+        code = identity_matches("member", member, options->member_id, err);
+    return code ? code : identity_matches("generation", generation, options->generation, err);
+}
+
+static enum err_code is_empty(struct backend *backend, bool *ret, struct err *err)
+{
+    struct backend_iterator *iterator = backend->ops->iterator_new(backend, NULL);
+    iterator->ops->seek(iterator, BYTES_LITERAL("\0"));
+    *ret = !iterator->ops->valid(iterator);
+    enum err_code code = iterator->ops->status(iterator, err);
+    iterator->ops->free(iterator);
+    return code;
+}
+
+static enum err_code create(struct store *store, const struct store_options *options,
+                            struct err *err)
+{
+    bool empty;
+    enum err_code code = is_empty(store->backend, &empty, err);
+    if (code)
+        return code;
+    if (!empty)
+        return row_missing(META_IDENTITY, err);
+    if (!options->create)
+        return err_set(err, ERR_NOT_FOUND, "the store is empty");
+    store->state = (struct store_state){.revision = FIRST_REVISION};
+    identity_put(store, options);
+    state_put(store);
+    code = batch_write(store->batch, err);
+    batch_clear(store->batch);
+    /* No entry of the log rebuilds these rows. */
+    return code ? code : store_checkpoint(store, err);
+}
+
+static enum err_code load(struct store *store, const struct store_options *options,
+                          struct err *err)
+{
+    struct bytes found;
+    enum err_code code = batch_get(store->batch, BYTES_LITERAL(META_IDENTITY), &found, err);
+    if (code == ERR_NOT_FOUND)
+        code = create(store, options, err);
+    else if (!code)
+        code = identity_check(found, options, err);
+    if (!code)
+        code = state_load(store, err);
+    if (!code)
+        code = configuration_load(store, err);
+    if (!code)
+        code = quota_load(store->quota, store->backend, err);
+    if (!code)
+        code = sessions_load(store->sessions, err);
+    if (!code)
+        code = compact_load(store, err);
+    if (code)
+        return code;
+    struct view view = view_open(store->backend);
+    code = config_load(store->config, &view, store->state.revision, err);
+    view_release(&view);
+    return code;
+}
+
+/* Readers: revision before floor, see store_range. */
+static void publish(struct store *store)
+{
+    const struct store_state *state = &store->state;
+    quota_publish(store->quota);
+    config_publish(store->config);
+    if (store->has_configuration) {
+        pthread_mutex_lock(&store->lock);
+        buf_assign(&store->configuration, buf_bytes(&store->new_configuration));
+        pthread_mutex_unlock(&store->lock);
+        store->has_configuration = false;
+    }
+    store->is_walking = store->walks > 0;
+    store->term = state->term;
+    store->clock = state->clock;
+    store->floor_time = state->floor_time;
+    store->revision = state->revision;
+    store->floor = state->floor;
+    store->applied = state->applied;
+}
+
+enum err_code store_open(struct store **ret, const struct store_options *options, struct err *err)
+{
+    struct store *store = mem_xzalloc(sizeof(*store));
+    store->backend = options->backend;
+    store->trace = options->trace;
+    store->cluster_id = options->cluster_id;
+    store->batch = batch_new(store->backend);
+    store->sessions = sessions_new(store->backend, store->batch);
+    store->quota = quota_new();
+    store->config = config_new();
+    checkpoint_init(store);
+    enum err_code code = load(store, options, err);
+    batch_clear(store->batch);
+    if (code) {
+        store_close(store);
+        return code;
+    }
+    publish(store);
+    store->durable = store->state.applied;  /* it was read from tables alone */
+    TRACE(store->trace, "store open applied=%llu revision=%lld",
+          (unsigned long long)store->state.applied, (long long)store->state.revision);
+    *ret = store;
+    return ERR_OK;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    sessions_free(store->sessions);
+    quota_free(store->quota);
+    config_free(store->config);
+    batch_free(store->batch);
+    backend_close(store->backend);
+    checkpoint_release(store);
+    buf_release(&store->configuration);
+    buf_release(&store->new_configuration);
+    arena_release(&store->arena);
+    arena_release(&store->scratch);
+    free(store->changes);
+    free(store);
+}
+
+enum err_code store_die(struct store *store, enum err_code code)
+{
+    store->is_dead = true;
+    return code;
+}
+
+/* ---- what a core starts from ---- */
+
+raft_index store_applied(struct store *store)
+{
+    return store->applied;
+}
+
+raft_term store_applied_term(struct store *store)
+{
+    return store->term;
+}
+
+kv_rev store_revision(struct store *store)
+{
+    return store->revision;
+}
+
+kv_rev store_compact_revision(struct store *store)
+{
+    return store->floor;
+}
+
+kv_time store_clock(struct store *store)
+{
+    return store->clock;
+}
+
+void store_configuration(struct store *store, struct buf *ret)
+{
+    pthread_mutex_lock(&store->lock);
+    buf_assign(ret, buf_bytes(&store->configuration));
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* ---- applying ---- */
+
+void store_begin(struct store *store)
+{
+    CHECK(!store->is_open);
+    store->is_open = true;
+    store->entries = 0;
+    store->change_count = 0;
+    arena_clear(&store->arena);
+}
+
+size_t store_batch_bytes(const struct store *store)
+{
+    return batch_bytes(store->batch);
+}
+
+void store_note_change(struct store *store, struct bytes key, unsigned changes, kv_rev revision)
+{
+    if (store->change_count == store->change_capacity) {
+        store->change_capacity = store->change_capacity ? store->change_capacity * 2 : 64;
+        store->changes =
+            mem_xrealloc(store->changes, store->change_capacity * sizeof(*store->changes));
+    }
+    store->changes[store->change_count++] =
+        (struct store_change){.key = arena_copy(&store->arena, key),
+                              .changes = changes,
+                              .revision = revision,
+                              .entry = store->entries};
+}
+
+const struct store_change *store_changes(const struct store *store, size_t *ret_count)
+{
+    *ret_count = store->change_count;
+    return store->changes;
+}
+
+/* What a session remembers of an answer: the code, whether the compares held, whether there is a new
+ * revision. */
+#define STATUS_CODE 0xff
+#define STATUS_SUCCEEDED 0x100
+#define STATUS_CHANGED 0x200
+
+static uint32_t status_of(const struct store_result *result, bool changed)
+{
+    uint32_t status = result->code;
+    if (!result->code && result->result.kind == KV_OP_TXN && result->result.txn.succeeded)
+        status |= STATUS_SUCCEEDED;
+    return status | (changed ? STATUS_CHANGED : 0);
+}
+
+/* The sentence of a code alone: what a repeated answer can still say. */
+static void status_text(enum err_code code, struct err *err)
+{
+    const char *text = err_text(code);
+    if (code == ERR_COMPACTED)
+        text = "mvcc: required revision has been compacted";
+    else if (code == ERR_FUTURE)
+        text = "mvcc: required revision is a future revision";
+    else if (code == ERR_NO_SPACE)
+        text = "mvcc: database space exceeded";
+    else if (code == ERR_TOO_BIG)
+        text = "request is too large";
+    err_set(err, code, "%s", text);
+}
+
+static struct txn txn_start(struct store *store, const struct entry_request *request)
+{
+    struct txn txn = {.batch = store->batch,
+                      .view = view_of_batch(store->batch, store->backend),
+                      .config = store->config,
+                      .quota = store->quota,
+                      .store = store,
+                      .main = store->state.revision + 1,
+                      .floor = store->state.floor,
+                      .time = store->state.clock,
+                      .privileged = request->privileged,
+                      .arena = store->scratch};
+    store->scratch = (struct arena){0};
+    return txn;
+}
+
+static void txn_end(struct store *store, struct txn *txn)
+{
+    store->scratch = txn->arena;
+    if (txn->sub > 0)
+        store->state.revision = txn->main;
+}
+
+/* RESULT codes go into the answer; FAULT kinds are returned. */
+static enum err_code answer(struct store_result *ret, enum err_code code, struct err *err)
+{
+    if (err_kind(code) == ERR_KIND_FAULT) {
+        if (err)
+            *err = ret->err;
+        return code;
+    }
+    ret->code = code;
+    return ERR_OK;
+}
+
+static enum err_code apply_txn(struct store *store, const struct entry_request *request, bool want,
+                               struct store_result *ret, struct err *err)
+{
+    struct txn txn = txn_start(store, request);
+    struct arena *arena = want ? &ret->arena : &txn.arena;
+    ret->result.kind = KV_OP_TXN;
+    enum err_code code = kv_validate_txn(&request->txn, &ret->err);
+    if (!code)
+        code = txn_apply(&txn, &request->txn, want, arena, &ret->result.txn, &ret->err);
+    txn_end(store, &txn);
+    return answer(ret, code, err);
+}
+
+static enum err_code apply_request(struct store *store, const struct entry_request *request,
+                                   bool want, struct store_result *ret, struct err *err)
+{
+    if (request->kind == ENTRY_TXN)
+        return apply_txn(store, request, want, ret, err);
+    return answer(ret, compact_announce(store, request->compact.revision, &ret->err), err);
+}
+
+static enum err_code repeat_txn(struct store *store, const struct entry_request *request,
+                                uint32_t status, kv_rev revision, struct store_result *ret,
+                                struct err *err)
+{
+    struct txn txn = txn_start(store, request);
+    kv_rev before = status & STATUS_CHANGED ? revision - 1 : revision;
+    ret->result.kind = KV_OP_TXN;
+    enum err_code code =
+        txn_repeat(&txn, &request->txn, status & STATUS_SUCCEEDED, before, revision, &ret->arena,
+                   &ret->result.txn, &ret->err);
+    txn_end(store, &txn);
+    return answer(ret, code, err);
+}
+
+static enum err_code apply_repeated(struct store *store, const struct entry_request *request,
+                                    bool want, uint32_t status, kv_rev revision,
+                                    struct store_result *ret, struct err *err)
+{
+    ret->repeated = true;
+    ret->revision = revision;
+    ret->code = (enum err_code)(status & STATUS_CODE);
+    if (ret->code)
+        status_text(ret->code, &ret->err);
+    else if (want && request->kind == ENTRY_TXN)
+        return repeat_txn(store, request, status, revision, ret, err);
+    return ERR_OK;
+}
+
+static enum err_code apply_in_session(struct store *store, const struct entry_request *request,
+                                      bool want, struct store_result *ret, struct err *err)
+{
+    enum session_verdict verdict;
+    uint32_t status;
+    kv_rev revision, before = store->state.revision;
+    enum err_code code =
+        sessions_begin(store->sessions, request->session, request->number, request->lowest_open,
+                       store->state.clock, &verdict, &status, &revision, err);
+    if (code)
+        return code;
+    if (verdict == SESSION_REPEATED)
+        return apply_repeated(store, request, want, status, revision, ret, err);
+    if (verdict == SESSION_UNKNOWN) {
+        ret->code = err_set(&ret->err, ERR_SESSION_LOST, "the session has expired");
+        return ERR_OK;
+    }
+    code = apply_request(store, request, want, ret, err);
+    if (!code)
+        sessions_finish(store->sessions, request->session, request->number,
+                        status_of(ret, store->state.revision != before), store->state.revision);
+    return code;
+}
+
+static enum err_code apply_kind(struct store *store, const struct entry *entry,
+                                const struct entry_request *request, bool want,
+                                struct store_result *ret, struct err *err)
+{
+    ret->session = request->session;
+    ret->number = request->number;
+    switch (request->kind) {
+    case ENTRY_TXN:
+    case ENTRY_COMPACT:
+        return request->session ? apply_in_session(store, request, want, ret, err)
+                                : apply_request(store, request, want, ret, err);
+    case ENTRY_COMPACTED:
+        return compact_credit(store, request->compact.revision, request->compacted_bytes, err);
+    case ENTRY_SESSION_OPEN:
+        ret->session = entry->index;
+        ret->is_session_open = true;
+        return sessions_open(store->sessions, entry->index, request->number, store->state.clock,
+                             err);
+    case ENTRY_SESSION_CLOSE:
+        return sessions_close(store->sessions, request->session, err);
+    }
+    ret->code = err_set(&ret->err, ERR_INVALID, "unknown kind of entry");
+    return ERR_OK;
+}
+
+static enum err_code apply_payload(struct store *store, const struct entry *entry, bool want,
+                                   struct store_result *ret, struct err *err)
+{
+    struct entry_request request;
+    struct bytes payload = blob_bytes(entry->payload);
+    kv_time stamp = entry_stamp(payload);
+    if (stamp > store->state.clock)
+        store->state.clock = stamp;
+    enum err_code code = sessions_expire(store->sessions, store->state.clock, err);
+    if (code)
+        return code;
+    code = entry_request_decode(payload, &store->scratch, &request, &ret->err);
+    if (code) {
+        /* Every member refuses it alike. */
+        ret->code = ERR_INVALID;
+        ret->err.code = ERR_INVALID;
+        return ERR_OK;
+    }
+    return apply_kind(store, entry, &request, want, ret, err);
+}
+
+/* S1, S2: whatever it did, the entry counts. */
+static void entry_done(struct store *store, const struct entry *entry)
+{
+    store->state.applied = entry->index;
+    store->state.term = entry->term;
+    store->entries++;
+}
+
+enum err_code store_apply(struct store *store, const struct entry *entry, bool want,
+                          struct store_result *ret, struct err *err)
+{
+    CHECK(store->is_open);
+    CHECK(entry->index > store->state.applied);
+    *ret = (struct store_result){0};
+    if (store->is_dead)
+        return err_set(err, ERR_IO, "an earlier write to the store failed");
+    enum err_code code = ERR_OK;
+    if (blob_bytes(entry->payload).size)
+        code = apply_payload(store, entry, want, ret, err);
+    arena_clear(&store->scratch);
+    if (!want && ret->result.kind == KV_OP_TXN) {
+        ret->result.txn.results = NULL;         /* stood in scratch */
+        ret->result.txn.count = 0;
+    }
+    if (code) {
+        arena_release(&ret->arena);
+        return store_die(store, code);
+    }
+    entry_done(store, entry);
+    if (!ret->repeated)
+        ret->revision = store->state.revision;
+    ret->stamp = store->state.clock;
+    return ERR_OK;
+}
+
+enum err_code store_apply_configuration(struct store *store, const struct entry *entry,
+                                        struct bytes configuration, struct err *err)
+{
+    CHECK(store->is_open);
+    CHECK(entry->index > store->state.applied);
+    if (store->is_dead)
+        return err_set(err, ERR_IO, "an earlier write to the store failed");
+    batch_put(store->batch, BYTES_LITERAL(META_CONFIGURATION), configuration);
+    buf_assign(&store->new_configuration, configuration);
+    store->has_configuration = true;
+    entry_done(store, entry);
+    return ERR_OK;
+}
+
+enum err_code store_commit(struct store *store, struct err *err)
+{
+    CHECK(store->is_open);
+    store->is_open = false;
+    if (store->is_dead) {
+        batch_clear(store->batch);
+        return err_set(err, ERR_IO, "an earlier write to the store failed");
+    }
+    if (store->entries == 0)
+        return ERR_OK;
+    sessions_flush(store->sessions);
+    quota_flush(store->quota, store->batch);
+    state_put(store);
+    size_t bytes = batch_bytes(store->batch);
+    enum err_code code = batch_write(store->batch, err);
+    batch_clear(store->batch);
+    if (code)
+        return store_die(store, code);
+    publish(store);
+    checkpoint_note(store, bytes);
+    return ERR_OK;
+}
+
+/* ---- reading ---- */
+
+/* A snapshot, and the revision to read it at. The floor is looked at after the snapshot was taken: a walk
+ * only starts when its floor is published, so what the snapshot may lack is below the floor seen here. */
+static enum err_code read_begin(struct store *store, kv_rev revision, struct view *ret_view,
+                                kv_rev *ret_at, kv_rev *ret_newest, struct err *err)
+{
+    for (;;) {
+        kv_rev newest = store->revision;
+        struct view view = view_open(store->backend);
+        kv_rev floor = store->floor;
+        enum err_code code = range_check_revision(revision, floor, newest, err);
+        if (!code && (revision || newest >= floor)) {
+            *ret_view = view;
+            *ret_at = revision ? revision : newest;
+            *ret_newest = newest;
+            return ERR_OK;
+        }
+        view_release(&view);
+        if (code)
+            return code;
+    }
+}
+
+enum err_code store_range(struct store *store, const struct kv_range *range, struct arena *arena,
+                          struct kv_range_result *ret, kv_rev *ret_revision, struct err *err)
+{
+    struct view view;
+    kv_rev at, newest;
+    enum err_code code = read_begin(store, range->revision, &view, &at, &newest, err);
+    if (code)
+        return code;
+    code = range_read(&view, range, at, arena, ret, err);
+    view_release(&view);
+    if (!code)
+        *ret_revision = newest;
+    return code;
+}
+
+/* Names at the newest are read from column d, whose snapshot may be ahead of what is published: what is
+ * told as the revision is never ahead of what was read. */
+enum err_code store_lookup(struct store *store, const struct kv_lookup *lookup,
+                           struct arena *arena, struct kv_name *ret, kv_rev *ret_revision,
+                           struct err *err)
+{
+    struct view view;
+    kv_rev at, newest;
+    enum err_code code = read_begin(store, lookup->revision, &view, &at, &newest, err);
+    if (code)
+        return code;
+    code = lookup->revision ? names_lookup_at(&view, lookup, at, arena, ret, err)
+                            : names_lookup(&view, lookup, arena, ret, err);
+    view_release(&view);
+    if (!code || code == ERR_NOT_FOUND)
+        *ret_revision = newest;
+    return code;
+}
+
+enum err_code store_list(struct store *store, const struct kv_list *list, struct arena *arena,
+                         struct kv_list_result *ret, kv_rev *ret_revision, struct err *err)
+{
+    struct view view;
+    kv_rev at, newest;
+    enum err_code code = read_begin(store, list->revision, &view, &at, &newest, err);
+    if (code)
+        return code;
+    code = list->revision ? names_list_at(&view, list, at, arena, ret, err)
+                          : names_list(&view, list, arena, ret, err);
+    view_release(&view);
+    if (!code || code == ERR_NOT_FOUND)
+        *ret_revision = newest;
+    return code;
+}
+
+/* The version a revision wrote; most revisions write a key once, at sub 0. */
+static enum err_code version_of(struct store *store, struct bytes key, kv_rev mod_revision,
+                                struct arena *arena, struct head *ret, struct bytes *ret_value,
+                                struct err *err)
+{
+    struct view view = {.backend = store->backend};
+    struct revision first = {mod_revision, 0};
+    enum err_code code = index_get_exact(&view, key, first, arena, ret, ret_value, err);
+    if (code != ERR_NOT_FOUND)
+        return code;
+    code = index_get(&view, key, mod_revision, arena, ret, ret_value, err);
+    if (!code && ret->mod.main != mod_revision)
+        return ERR_NOT_FOUND;
+    return code;
+}
+
+enum err_code store_get_version(struct store *store, struct bytes key, kv_rev mod_revision,
+                                struct arena *arena, struct kv_item *ret, struct err *err)
+{
+    struct head head;
+    struct bytes value;
+    enum err_code code = version_of(store, key, mod_revision, arena, &head, &value, err);
+    if (!code && head.is_tombstone)
+        code = ERR_NOT_FOUND;
+    if (code == ERR_NOT_FOUND && mod_revision <= store->floor)
+        return err_set(err, ERR_COMPACTED, "mvcc: required revision has been compacted");
+    if (code == ERR_NOT_FOUND)
+        return err_set(err, ERR_NOT_FOUND, "key not found");
+    if (code)
+        return code;
+    range_item(ret, arena_copy(arena, key), &head, true);
+    ret->value = value;
+    return ERR_OK;
+}
+
+enum err_code store_time(struct store *store, kv_rev revision, kv_time *ret, struct err *err)
+{
+    struct view view = {.backend = store->backend};
+    struct arena arena = {0};
+    struct change_row row;
+    enum err_code code = ERR_NOT_FOUND;
+    if (revision > 0 && revision <= store->revision)
+        code = index_change(&view, (struct revision){revision, 0}, &arena, &row, err);
+    bool is_found = !code && row.revision.main == revision;
+    arena_release(&arena);
+    if (code && code != ERR_NOT_FOUND)
+        return code;
+    if (!is_found && (revision != store->floor || store->floor_time == 0))
+        return err_set(err, ERR_NOT_FOUND, "the time of revision %lld is not known",
+                       (long long)revision);
+    *ret = is_found ? row.time : store->floor_time;
+    return ERR_OK;
+}
+
+void store_settings_get(struct store *store, struct store_settings *ret)
+{
+    config_get(store->config, ret);
+}
+
+void store_quota_get(struct store *store, uint64_t *ret_used, uint64_t *ret_limit,
+                     uint64_t *ret_keys)
+{
+    struct store_settings settings;
+    config_get(store->config, &settings);
+    *ret_limit = settings.quota_limit;
+    quota_get(store->quota, ret_used, ret_keys);
+}
+
+bool store_session_exists(struct store *store, uint64_t session)
+{
+    return sessions_exists(store->backend, session);
+}
