@@ -9,6 +9,13 @@ check_PROGRAMS += tests/script/raft-script
 tests_script_raft_script_SOURCES = tests/script/raft-script.c $(RAFT_SCRIPT_SOURCES)
 tests_script_raft_script_LDADD = libraft.a libbase.a
 
+RAFT_STORAGE = tests/script/raft_storage.c tests/script/raft_storage.h
+
+UNIT += tests/unit/test_raft_random
+tests_unit_test_raft_random_SOURCES = tests/unit/test_raft_random.c $(RAFT_STORAGE)
+tests_unit_test_raft_random_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_random_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
 # Etcd's conversations, which stand outside of this tree, and our own.
 dist_check_SCRIPTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh
 TESTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh

@@ -112,11 +112,14 @@ static bool is_vote(enum raft_message_type type)
            type == RAFT_MSG_PRE_VOTE_RESP;
 }
 
-/* Rejections wait for the write too: they may rest on a vote or on entries not yet durable. */
-static bool waits_for_write(enum raft_message_type type)
+/* Rejections wait for the write too: they may rest on a vote or on entries not yet durable. So does
+ * a request for votes: it says how long the log is, and a vote for it must not reach a candidate that
+ * has crashed, lost the end of its log and its term, and stands in the same term again. */
+static bool waits_for_write(const struct raft *raft, enum raft_message_type type)
 {
     return type == RAFT_MSG_APP_RESP || type == RAFT_MSG_VOTE_RESP ||
-           type == RAFT_MSG_PRE_VOTE_RESP;
+           type == RAFT_MSG_PRE_VOTE_RESP ||
+           (type == RAFT_MSG_VOTE && !raft->config.eager_vote_requests);
 }
 
 /* Forwarded requests carry no term: they are the leader's own affair, whoever it is by then. */
@@ -132,7 +135,7 @@ void raft_send(struct raft *raft, struct raft_message message)
     CHECK(is_vote(message.type) == (message.term != 0));
     if (!is_vote(message.type) && !has_no_term(message.type))
         message.term = raft->term;
-    if (waits_for_write(message.type)) {
+    if (waits_for_write(raft, message.type)) {
         outbox_push_after(raft, &message);
     } else {
         CHECK(message.to != raft->config.id);

@@ -37,9 +37,9 @@
  * entries itself and goes on; an append's answer counts only if the term has not changed since,
  * otherwise a later one covers it.
  *
- * Invariants (etcd's I1, I2): an answer that promises term, vote or entries stands among
- * messages_after or responses and never among messages; a leader counts itself, for votes and for
- * entries, only by such a message to itself; committed <= last index; applied <= applying <=
+ * Invariants (etcd's I1, I2): an answer that promises term, vote or entries, and a request for votes,
+ * stands among messages_after or responses and never among messages; a leader counts itself, for
+ * votes and for entries, only by such a message to itself; committed <= last index; applied <= applying <=
  * committed; term and committed never go back. raft_validate checks what can be checked.
  *
  * Ownership.
@@ -258,6 +258,11 @@ struct raft_config {
     bool disable_proposal_forwarding;
     bool disable_conf_change_validation;
     bool step_down_on_removal;
+    /* Requests for votes leave at once, as etcd's do, instead of after the write of term and vote. Only
+     * safe where whoever writes first and then sends everything does so anyway: a candidate that
+     * crashes before that write may stand in the same term again with a shorter log, and be elected
+     * by votes that it was given for the longer one. For conformance scripts. */
+    bool eager_vote_requests;
     uint64_t seed;                      /* of the election timeouts; two members need different ones */
     struct trace *trace;                /* may be NULL */
 };

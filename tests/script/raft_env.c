@@ -153,6 +153,7 @@ static struct raft_config read_config(const struct script_command *command)
         .disable_proposal_forwarding = script_flag(command, "disable-proposal-forwarding"),
         .disable_conf_change_validation = script_flag(command, "disable-conf-change-validation"),
         .step_down_on_removal = script_flag(command, "step-down-on-removal"),
+        .eager_vote_requests = !script_flag(command, "vote-requests-wait"),
     };
 }
 
