@@ -10,6 +10,12 @@ void handles_close(struct fs *fs);
 void handles_commit_all(struct fs *fs);
 bool handles_are_idle(const struct fs *fs);
 
+/* No save is in flight. Loop thread. */
+bool handles_are_idle(const struct fs *fs);
+
+/* CREATE with O_EXCL: make.c has made op->file at node, with key. Opens it and answers. */
+void handle_created(struct fs_op *op, struct node *node, struct bytes key);
+
 /* ---- attributes ---- */
 
 /* GETATTR carries no handle. To a process (pid is any thread of it) that holds a dirty or a pinned handle

@@ -15,9 +15,15 @@ libfs_a_SOURCES = \
 	fs/snapshot.c fs/snapshot.h \
 	fs/tree.c fs/tree.h
 
-noinst_HEADERS += fs/handle.h fs/notify.h
-
-# open files
+# open files, locks, and telling the kernel to forget
 libfs_a_SOURCES += \
+	fs/conflict.c \
+	fs/content.c \
+	fs/handle.c fs/handle.h fs/handle_attr.c fs/handle_internal.h \
+	fs/notify.c fs/notify.h \
+	fs/op_file.c \
+	fs/op_lock.c fs/op_lock.h \
 	fs/process.c fs/process.h \
+	fs/replay.c fs/replay.h \
+	fs/save.c \
 	fs/staging.c fs/staging.h

@@ -78,7 +78,10 @@ static void make_answer(struct fs_op *op)
     CHECK(item != NULL);
     tree_made(op, make->key, item, &make->meta, make->has_meta, &op->file);
     struct node *node = op_entry_node(op, op->node, op->how, op->raw, &op->file);
-    op_answer_entry(op, node, &op->file);
+    if (op->request.kind == KERNEL_CREATE)
+        handle_created(op, node, make->key);
+    else
+        op_answer_entry(op, node, &op->file);
     node_unref(&fs->nodes, node);
 }
 

@@ -20,6 +20,10 @@ void notify_settle(struct fs *fs, void (*settled)(void *context), void *context)
  * Every op passes here first. */
 bool notify_take(struct fs_op *op);
 
+/* The encoded name of a node below its parent, as the kernel knows it; lies in room, or is static. False:
+ * it has none of its own (the root, the inner pieces of a long component). */
+bool notify_name_of(const struct node *node, uint8_t room[NAME_SIZE_MAX], struct bytes *ret);
+
 /* One-time locks life. */
 enum err_code locks_open(struct fs *fs, struct err *err) MUST_USE;      /* op_lock.c; sets fs->locks */
 void locks_close(struct fs *fs);

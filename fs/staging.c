@@ -320,9 +320,10 @@ static void rebuild_view(struct staging *staging, struct bytes base)
 void staging_saved(struct staging *staging, struct bytes committed)
 {
     CHECK(staging->is_frozen);
+    bool changed = staging->frozen.kind != STAGING_NONE;
     list_release(&staging->frozen);
     staging->is_frozen = false;
-    if (staging->begun && !is_whole(staging->live.kind))
+    if (changed && staging->begun && !is_whole(staging->live.kind))
         rebuild_view(staging, committed);
 }
 

@@ -115,7 +115,8 @@ void staging_freeze(struct staging *staging);
  * ret. TOO_BIG: the result is larger than size_max. CONFLICT: FIXED, and not its base. */
 enum err_code staging_replay(const struct staging *staging, struct bytes newest, bool is_base,
                              struct buf *ret) MUST_USE;
-/* What is frozen is saved, and the file now holds committed: the new base, under what came since. */
+/* What is frozen is saved, and the file now holds committed: the new base, under what came since. (A list
+ * of attributes alone leaves the base as it is.) */
 void staging_saved(struct staging *staging, struct bytes committed);
 /* It is not saved: frozen and live become one list again. */
 void staging_thaw(struct staging *staging);

@@ -1,0 +1,566 @@
+/* Saving: one txn that publishes what a handle has staged.
+ *
+ * The frozen list is replayed on the version the handle knows, and the txn compares that this version
+ * still stands. When it does not, what stands now is read again:
+ *
+ *   gone                    the file lives on for its handle alone; the bytes are kept as a conflict
+ *   truncate-and-rewrite    goes over whatever stands: the last close wins, whole
+ *   appends                 are replayed on what stands: no line is lost
+ *   writes in place         are replayed when every version in between was made by this mount; else
+ *                           ESTALE, and the bytes are kept in .fs/conflicts/
+ *
+ *     save_start -> save_build -> (txn) -> save_on_committed -> save_end
+ *                      ^  ^                     |
+ *        save_on_loaded|  |save_on_seen <- save_look_again
+ *
+ * A handle that made its name (node->pending) saves by creating it, under the rules of tree.h.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/cache.h"
+#include "fs/handle_internal.h"
+#include "proto/base/check.h"
+
+#define BUSY_MS 10
+
+static void save_build(struct handle *handle);
+static void save_look_again(struct handle *handle);
+static void save_end(struct handle *handle, enum err_code code);
+
+static struct handle *handle_of_save(struct fs_op *op)
+{
+    struct save *save = container_of(op, struct save, op);
+    return container_of(save, struct handle, save);
+}
+
+static void save_on_again(struct fs_timer *timer)
+{
+    struct save *save = container_of(timer, struct save, again);
+    save_build(container_of(save, struct handle, save));
+}
+
+void save_init(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    save->op.fs = handle->handles->fs;
+    save->op.is_waiting = true;         /* nobody in the kernel is there to interrupt it */
+    save->op.request.kind = KERNEL_FLUSH;
+    list_init(&save->op.link);
+    list_init(&save->op.parked);
+    fs_timer_init(&save->again, save_on_again);
+}
+
+void save_release(struct save *save)
+{
+    fs_timer_cancel(&save->again);
+    arena_release(&save->op.arena);
+    kv_request_release(&save->op.kv);
+    blob_unref(save->newest_content);
+    buf_release(&save->content);
+}
+
+static void save_set_newest(struct save *save, const struct fs_file *file)
+{
+    save->newest = *file;
+    meta_copy(&save->newest.meta, &file->meta, &save->op.arena);
+}
+
+static void save_set_newest_content(struct save *save, struct blob *given)
+{
+    blob_unref(save->newest_content);
+    save->newest_content = given;
+}
+
+static void save_start(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    CHECK(!save->running);
+    save->running = true;
+    handle->handles->saves++;
+    handle_ref(handle);
+    fs_timer_cancel(&handle->timer);
+    handle->appended = 0;
+    staging_freeze(&handle->staging);
+    arena_clear(&save->op.arena);
+    save->op.node = handle->node;
+    save->op.tries = save->tries = 0;
+    save->last_wins = false;
+    save->creates = handle->node->pending;
+    save->until_ms = fs_now_ms() + handle->handles->fs->options.timeo_ms;
+    save_set_newest(save, &handle->file);
+    save_set_newest_content(save, handle->content ? blob_ref(handle->content->blob) : NULL);
+    if ((handle->moved || handle->has_unsettled) && !save->creates)
+        save_look_again(handle);
+    else
+        save_build(handle);
+}
+
+/* ---- the txn ---- */
+
+/* Reads what stands now, to replay the list on it. */
+static void save_on_loaded(struct fs_op *op, enum err_code code)
+{
+    struct handle *handle = handle_of_save(op);
+    const struct kv_range_result *range = &op->kv.result.range;
+    if (code != ERR_OK) {
+        save_end(handle, code);
+        return;
+    }
+    if (range->count != 1 || range->items[0].mod_revision != handle->save.newest.mod_revision) {
+        save_look_again(handle);
+        return;
+    }
+    struct bytes value = range->items[0].value;
+    if (handle->has_unsettled && bytes_equal(value, buf_bytes(&handle->unsettled))) {
+        struct save *save = &handle->save;      /* the attempt whose answer was lost did happen */
+        buf_assign(&save->content, value);
+        handle_set_file(handle, &save->newest);
+        cache_own_change(op->fs, handle->node, &handle->file);
+        staging_saved(&handle->staging, buf_bytes(&save->content));
+        handle->has_unsettled = false;
+        save_end(handle, ERR_OK);
+        return;
+    }
+    handle->has_unsettled = false;
+    save_set_newest_content(&handle->save, blob_copy(value));
+    save_build(handle);
+}
+
+static void save_load(struct handle *handle)
+{
+    struct fs_op *op = &handle->save.op;
+    struct kv_request *request = op_prepare(op, KV_RANGE);
+    request->range = (struct kv_range){.key = op_key(op, handle->node)};
+    op_submit(op, save_on_loaded);
+}
+
+/* The content to put into save->content. False: it must be read first, or cannot be. */
+static bool save_make_content(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    enum staging_kind kind = handle->staging.frozen.kind;
+    buf_clear(&save->content);
+    save->puts_content = kind != STAGING_NONE || save->creates;
+    bool depends = kind == STAGING_APPEND || kind == STAGING_IN_PLACE;
+    if (depends && !save->newest_content && save->newest.attr.st_size > 0) {
+        save_load(handle);
+        return false;
+    }
+    bool is_base = save->newest.mod_revision == handle->file.mod_revision;
+    enum err_code code = staging_replay(&handle->staging, blob_bytes(save->newest_content), is_base,
+                                        &save->content);
+    if (code != ERR_OK)
+        save_end(handle, code);
+    return code == ERR_OK;
+}
+
+/* The record that goes with it, when there is something to say. */
+static void save_make_meta(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    const struct fs_file *newest = &save->newest;
+    const struct staged_attributes *staged = &handle->staging.frozen.attributes;
+    struct meta *meta = &save->meta;
+    save->puts_meta = save->creates || !staged_attributes_are_empty(staged);
+    if (save->creates || newest->meta_mod_revision) {
+        *meta = newest->meta;
+    } else {
+        *meta = (struct meta){.type = META_FILE};
+    }
+    if (save->puts_content || !meta_times_count(meta, newest->meta_mod_revision,
+                                                newest->mod_revision))
+        meta->has_mtime = meta->has_atime = false;
+    if (!meta->has_owner) {
+        meta->uid = newest->attr.st_uid;
+        meta->gid = newest->attr.st_gid;
+    }
+    staged_attributes_apply(staged, &save->op.arena, meta);
+    meta->for_create = save->creates ? 0 : newest->create_revision;
+    meta->mtime_for = save->puts_content ? 0 : newest->mod_revision;
+}
+
+/* What the record was based on still stands. One that counts for no value of ours may lie there on a
+ * plain etcd; a newer one is someone's change. */
+static void save_compare_meta(struct handle *handle, struct tree *tree, struct bytes key)
+{
+    const struct save *save = &handle->save;
+    struct buf buf = {0};
+    meta_key(&buf, key);
+    struct bytes record = arena_copy(&tree->op->arena, buf_bytes(&buf));
+    buf_release(&buf);
+    if (save->newest.meta_mod_revision)
+        tree_compare(tree, record, BYTES_EMPTY, KV_COMPARE_MOD, KV_EQUAL,
+                     save->newest.meta_mod_revision);
+    else
+        tree_compare(tree, record, BYTES_EMPTY, KV_COMPARE_MOD, KV_LESS,
+                     handle->store_revision + 1);
+}
+
+static void save_on_committed(struct fs_op *op, enum err_code code);
+
+static void save_submit(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    struct fs_op *op = &save->op;
+    struct node *node = handle->node;
+    struct tree tree;
+    struct bytes key = op_key(op, node);
+    tree_init(&tree, op);
+    if (save->creates) {
+        tree_parent_stands(&tree, node->parent);
+        tree_absent(&tree, key);
+    } else if (save->last_wins || !save->puts_content) {
+        tree_compare(&tree, key, BYTES_EMPTY, KV_COMPARE_CREATE, KV_EQUAL,
+                     save->newest.create_revision);
+    } else {
+        tree_compare(&tree, key, BYTES_EMPTY, KV_COMPARE_MOD, KV_EQUAL, save->newest.mod_revision);
+    }
+    if (save->puts_meta && !save->creates)
+        save_compare_meta(handle, &tree, key);
+    if (save->puts_content)
+        tree_put(&tree, key, buf_bytes(&save->content));
+    if (save->puts_meta)
+        tree_put_meta(&tree, key, &save->meta);
+    save->read_index = tree_read(&tree, key);
+    tree_submit(&tree, save_on_committed);
+}
+
+static void save_build(struct handle *handle)
+{
+    if (!save_make_content(handle))
+        return;
+    save_make_meta(handle);
+    save_submit(handle);
+}
+
+/* ---- it is saved ---- */
+
+static void note_own(struct node *node, const struct save *save, kv_rev made)
+{
+    bool from_known = !save->creates && !save->last_wins;
+    if (!from_known)
+        node->own_first = made;
+    else if (node->own_last != save->newest.mod_revision)
+        node->own_first = save->newest.mod_revision;
+    node->own_last = made;
+}
+
+/* The file as the txn left it, in save->newest. */
+static void save_update_file(struct handle *handle, const struct kv_item *item)
+{
+    struct save *save = &handle->save;
+    struct fs_file *file = &save->newest;
+    struct stat *attr = &file->attr;
+    struct timespec time = layout_timespec(item->mod_time);
+    if (save->puts_content) {
+        file->create_revision = item->create_revision;
+        file->mod_revision = item->mod_revision;
+        file->has_key = true;
+        attr->st_size = (off_t)save->content.size;
+        attr->st_blocks = (attr->st_size + 511) / 512;
+        attr->st_mtim = attr->st_atim = attr->st_ctim = time;
+    }
+    if (!save->puts_meta)
+        return;
+    file->meta = save->meta;
+    file->meta_mod_revision = save->op.kv.revision;
+    if (save->meta.has_mode)
+        attr->st_mode = (attr->st_mode & S_IFMT) | save->meta.mode;
+    if (save->meta.has_owner) {
+        attr->st_uid = save->meta.uid;
+        attr->st_gid = save->meta.gid;
+    }
+    if (save->meta.has_mtime)
+        attr->st_mtim = layout_timespec(save->meta.mtime);
+    if (save->meta.has_atime)
+        attr->st_atim = layout_timespec(save->meta.atime);
+}
+
+static void save_set_content(struct handle *handle, struct bytes key)
+{
+    struct handles *handles = handle->handles;
+    struct save *save = &handle->save;
+    buf_assign(&handle->key, key);
+    content_unref(handles, handle->content);
+    handle->content = content_get(handles, buf_bytes(&handle->key), save->newest.mod_revision);
+    content_fill(handles, handle->content, blob_copy(buf_bytes(&save->content)));
+}
+
+static void save_succeed(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    struct node *node = handle->node;
+    struct fs *fs = handle->handles->fs;
+    const struct kv_item *item = tree_item(&save->op, save->read_index);
+    CHECK(item);
+    if (save->puts_content)
+        note_own(node, save, item->mod_revision);
+    save_update_file(handle, item);
+    handle->store_revision = save->op.kv.revision;
+    if (save->puts_content) {
+        handle_set_file(handle, &save->newest);
+        save_set_content(handle, op_key(&save->op, node));
+        handle->moved = false;
+    } else {
+        handle_on_attr(fs, node, &save->newest);
+    }
+    node->pending = false;
+    cache_own_change(fs, node, &save->newest);
+    staging_saved(&handle->staging, buf_bytes(&save->content));
+    save_end(handle, ERR_OK);
+}
+
+static void save_on_committed(struct fs_op *op, enum err_code code)
+{
+    struct handle *handle = handle_of_save(op);
+    struct save *save = &handle->save;
+    if (code == ERR_BUSY && fs_now_ms() < save->until_ms && !op->fs->stopping) {
+        fs_timer_set(op->fs, &save->again, BUSY_MS);
+        return;
+    }
+    if (code != ERR_OK) {
+        if (err_kind(code) == ERR_KIND_UNKNOWN && save->puts_content) {
+            buf_assign(&handle->unsettled, buf_bytes(&save->content));
+            handle->has_unsettled = true;
+        }
+        save_end(handle, code);
+        return;
+    }
+    if (op->kv.result.txn.succeeded)
+        save_succeed(handle);
+    else
+        save_look_again(handle);
+}
+
+/* ---- it has changed meanwhile ---- */
+
+static void save_on_removed(struct handle *handle)
+{
+    conflict_keep(handle->handles, handle);
+    handle_on_removed(handle->handles->fs, handle->node);
+    staging_thaw(&handle->staging);
+    save_end(handle, ERR_OK);
+}
+
+static bool is_own_history(const struct handle *handle)
+{
+    const struct node *node = handle->node;
+    return node->own_last && node->own_last == handle->save.newest.mod_revision &&
+           handle->file.mod_revision >= node->own_first;
+}
+
+static void save_rebase(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    enum staging_kind kind = handle->staging.frozen.kind;
+    bool is_base = save->newest.mod_revision == handle->file.mod_revision;
+    if (handle->has_unsettled) {
+        save_load(handle);
+    } else if (kind == STAGING_NONE || kind == STAGING_REPLACE || is_base) {
+        save->last_wins = !is_base || kind == STAGING_REPLACE;
+        save_build(handle);
+    } else if (kind == STAGING_APPEND ||
+               (kind == STAGING_IN_PLACE && (is_own_history(handle) || handle->moved))) {
+        save_set_newest_content(save, NULL);
+        save_build(handle);
+    } else {
+        save_end(handle, ERR_CONFLICT);
+    }
+}
+
+static void save_on_seen(struct fs_op *op, enum err_code code)
+{
+    struct handle *handle = handle_of_save(op);
+    if (code == ERR_NOT_FOUND) {
+        save_on_removed(handle);
+        return;
+    }
+    if (code != ERR_OK) {
+        save_end(handle, code);
+        return;
+    }
+    handle->store_revision = op->kv.revision;
+    save_set_newest(&handle->save, &op->file);
+    save_rebase(handle);
+}
+
+/* ---- a name that was to be made ---- */
+
+static void save_on_parent(struct fs_op *op, enum err_code code)
+{
+    struct handle *handle = handle_of_save(op);
+    if (code == ERR_OK)
+        save_build(handle);
+    else
+        save_end(handle, code);
+}
+
+/* Someone else has made it. What was opened to be emptied or appended to goes on there, as if it had been
+ * found when it was opened; writes in place were meant for an empty file. */
+static void save_adopt(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    struct node *node = handle->node;
+    struct stat *told = &node->told.attr;
+    if (!S_ISREG(save->op.file.attr.st_mode)) {
+        save_end(handle, ERR_CONFLICT);
+        return;
+    }
+    save->creates = node->pending = false;
+    save_set_newest(save, &save->op.file);
+    handle_set_file(handle, &save->op.file);
+    handle->store_revision = save->op.kv.revision;
+    content_unref(handle->handles, handle->content);
+    handle->content = NULL;
+    save_set_newest_content(save, NULL);
+    bool is_ours = told->st_ino == save->newest.attr.st_ino;
+    told->st_ino = save->newest.attr.st_ino;
+    if (is_ours && handle->has_unsettled)
+        save_load(handle);
+    else if (!is_ours && (handle->staging.frozen.kind == STAGING_IN_PLACE ||
+                          handle->staging.frozen.kind == STAGING_FIXED))
+        save_end(handle, ERR_CONFLICT);
+    else
+        save_build(handle);
+}
+
+static void save_on_name_seen(struct fs_op *op, enum err_code code)
+{
+    struct handle *handle = handle_of_save(op);
+    if (code == ERR_OK)
+        save_adopt(handle);
+    else if (code == ERR_NOT_FOUND)
+        tree_parent_again(op, handle->node->parent, save_on_parent);
+    else
+        save_end(handle, code);
+}
+
+static void save_look_again(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    struct node *node = handle->node;
+    if (++save->tries > OP_TRIES_MAX)
+        save_end(handle, ERR_CONFLICT);
+    else if (save->creates)
+        op_stat_name(&save->op, node->parent, node->step, node_name(node), save_on_name_seen);
+    else
+        op_stat(&save->op, node, true, save_on_seen);
+}
+
+/* ---- the end ---- */
+
+/* The list is whole again; who was not told, and will not be, finds the bytes among the conflicts. */
+static void save_fail(struct handle *handle, enum err_code code)
+{
+    struct node *node = handle->node;
+    bool told = !list_is_empty(&handle->waiting);
+    staging_thaw(&handle->staging);
+    if (told)
+        handle->refused = true;
+    if ((code == ERR_CONFLICT || (handle->released && !told)) && !handle->conflict_kept) {
+        conflict_keep(handle->handles, handle);
+        handle->conflict_kept = true;
+    }
+    if (handle->released && node->pending) {
+        node->pending = false;
+        node_remove(&handle->handles->fs->nodes, node);
+    }
+    if (!handle->released && handle->appends)
+        fs_timer_set(handle->handles->fs, &handle->timer, BARE_TRUNCATE_MS);
+    TRACE(handle->handles->fs->trace, "save failed=%s conflict=%d", err_name(code),
+          handle->conflict_kept);
+}
+
+static void run_steps(struct list *ops, enum err_code code)
+{
+    struct list now;
+    list_init(&now);
+    list_splice_back(&now, ops);
+    while (!list_is_empty(&now)) {
+        struct fs_op *op = container_of(now.next, struct fs_op, parked);
+        op_unpark(op);
+        op->step(op, code);
+    }
+}
+
+/* What was written or asked for while the save ran. False: nothing, it is over. */
+static bool save_goes_on(struct handle *handle, enum err_code code)
+{
+    bool wanted = !list_is_empty(&handle->queued) || (handle->released && code == ERR_OK);
+    if (!wanted || handle->removed || !handle_is_dirty(handle))
+        return false;
+    list_splice_back(&handle->waiting, &handle->queued);
+    save_start(handle);
+    return true;
+}
+
+static void save_end(struct handle *handle, enum err_code code)
+{
+    struct handles *handles = handle->handles;
+    struct save *save = &handle->save;
+    CHECK(save->running);
+    save->running = false;
+    handles->saves--;
+    save_set_newest_content(save, NULL);
+    buf_release(&save->content);
+    if (handle->staging.is_frozen)
+        save_fail(handle, code);
+    handle_update_pins(handle->node);
+    run_steps(&handle->waiting, code);
+    if (!save->running && !save_goes_on(handle, code)) {
+        run_steps(&handle->queued, ERR_OK);
+        if (handle->awaited) {
+            handle->awaited = false;
+            handle->node->commits--;
+        }
+        run_steps(&handle->awaiting, ERR_OK);
+        if (!handle->released && staging_is_live(&handle->staging) && code == ERR_OK)
+            handle_on_staged(handle);
+    }
+    handle_unref(handle);
+}
+
+static void save_cancel(struct fs_op *op)
+{
+    op_unpark(op);
+    op->step(op, ERR_CANCELED);
+}
+
+void handle_save(struct handle *handle, struct fs_op *op, op_step step)
+{
+    struct save *save = &handle->save;
+    if (op)
+        op->step = step;
+    if (save->running) {
+        bool joins = !staging_is_live(&handle->staging);
+        if (op)
+            op_park(op, joins ? &handle->waiting : &handle->queued, save_cancel);
+        return;
+    }
+    if (handle->removed || !handle_is_dirty(handle)) {
+        if (op)
+            step(op, ERR_OK);
+        return;
+    }
+    if (op)
+        op_park(op, &handle->waiting, save_cancel);
+    save_start(handle);
+}
+
+void handle_save_released(struct handle *handle)
+{
+    handle->released = true;
+    fs_timer_cancel(&handle->timer);
+    bool wanted = !handle->removed && handle_is_dirty(handle) && !handle->refused;
+    if (wanted || handle->save.running) {
+        handle->awaited = true;
+        handle->node->commits++;
+    }
+    if (wanted && !handle->save.running)
+        save_start(handle);
+    else if (!wanted && handle->node->pending && !handle->save.running) {
+        handle->node->pending = false;
+        node_remove(&handle->handles->fs->nodes, handle->node);
+    }
+}
