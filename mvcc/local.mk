@@ -6,15 +6,15 @@ libmvcc_a_SOURCES = \
 	mvcc/batch.c mvcc/batch.h \
 	mvcc/checkpoint.c \
 	mvcc/compact.c \
-	mvcc/config.h \
+	mvcc/config.c mvcc/config.h \
 	mvcc/hash.c \
 	mvcc/index.c mvcc/index.h \
-	mvcc/names.h \
-	mvcc/quota.h \
+	mvcc/names.c mvcc/names.h mvcc/names_internal.h mvcc/names_past.c \
+	mvcc/quota.c mvcc/quota.h \
 	mvcc/range.c mvcc/range.h \
-	mvcc/rename.h \
+	mvcc/rename.c mvcc/rename.h \
 	mvcc/revision.h \
-	mvcc/session.h \
+	mvcc/session.c mvcc/session.h \
 	mvcc/store.c mvcc/store.h mvcc/store_internal.h \
-	mvcc/system.h \
+	mvcc/system.c mvcc/system.h \
 	mvcc/txn.c mvcc/txn.h

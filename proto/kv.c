@@ -22,13 +22,15 @@ static enum err_code refuse(struct err *err, const char *text)
     return err_set(err, ERR_INVALID, "%s", text);
 }
 
+/* A record's key is longer than the key it describes. */
 static enum err_code validate_key(struct bytes key, struct err *err)
 {
+    bool is_system = bytes_starts_with(key, BYTES_LITERAL(KV_SYSTEM_PREFIX));
+    size_t max = KEY_SIZE_MAX + (is_system ? sizeof(KV_META_PREFIX) - 1 : 0);
     if (key.size == 0)
         return refuse(err, "key is not provided");
-    if (key.size > KEY_SIZE_MAX)
-        return err_set(err, ERR_TOO_BIG, "key of %zu bytes is longer than %d", key.size,
-                       KEY_SIZE_MAX);
+    if (key.size > max)
+        return err_set(err, ERR_TOO_BIG, "key of %zu bytes is longer than %zu", key.size, max);
     return ERR_OK;
 }
 
@@ -136,7 +138,7 @@ static enum err_code validate_txn_ops(struct budget *budget, const struct kv_txn
  * Collected for one list of ops: the keys it puts, the intervals it deletes, and the intervals it
  * renames from and to. Two puts of a key, a put inside a delete or a rename, or two renames that touch
  * are refused, also across nesting; then and else of one nested txn exclude each other. A delete may
- * meet deletes and renames. A rename moves records along, so their ranges count too. */
+ * meet deletes and renames. Records are written beside the rename that moves them: no refusal. */
 
 struct interval {
     struct bytes begin, end;        /* end: empty = the one key, "\0" = to the last */
@@ -149,7 +151,7 @@ struct writes {
     size_t put_count, interval_count;
 };
 
-#define RENAME_INTERVALS 12         /* two sides; key, meta and dir record; itself and what is below */
+#define RENAME_INTERVALS 4          /* two sides; itself and what is below */
 
 static bool interval_contains(const struct interval *interval, struct bytes key)
 {
@@ -201,15 +203,13 @@ static size_t op_intervals(const struct kv_op *ops, size_t count)
     return sum;
 }
 
-static struct bytes joined(struct arena *arena, const char *prefix, struct bytes key,
-                           const char *suffix)
+static struct bytes joined(struct arena *arena, struct bytes key, const char *suffix)
 {
-    size_t before = strlen(prefix), after = strlen(suffix);
-    uint8_t *data = arena_alloc(arena, before + key.size + after);
-    memcpy(data, prefix, before);
-    memcpy(data + before, key.data, key.size);
-    memcpy(data + before + key.size, suffix, after);
-    return bytes_of(data, before + key.size + after);
+    size_t more = strlen(suffix);
+    uint8_t *data = arena_alloc(arena, key.size + more);
+    memcpy(data, key.data, key.size);
+    memcpy(data + key.size, suffix, more);
+    return bytes_of(data, key.size + more);
 }
 
 /* Renames never reach to the last key: an end is empty or a bound. */
@@ -224,17 +224,14 @@ static bool renames_touch(const struct interval *a, const struct interval *b)
 
 static bool rename_add(struct arena *arena, struct writes *writes, const struct kv_rename *rename)
 {
-    static const char *const prefixes[] = {"", KV_META_PREFIX, KV_DIR_PREFIX};
     const struct bytes sides[] = {rename->from, rename->to};
     size_t before = writes->interval_count;
     for (size_t i = 0; i < 2; i++) {
-        for (size_t p = 0; p < 3; p++) {
-            struct interval *place = &writes->intervals[writes->interval_count];
-            place[0] = (struct interval){joined(arena, prefixes[p], sides[i], ""), BYTES_EMPTY, true};
-            place[1] = (struct interval){joined(arena, prefixes[p], sides[i], "/"),
-                                         joined(arena, prefixes[p], sides[i], "0"), true};
-            writes->interval_count += 2;
-        }
+        struct interval *place = &writes->intervals[writes->interval_count];
+        place[0] = (struct interval){sides[i], BYTES_EMPTY, true};
+        place[1] = (struct interval){joined(arena, sides[i], "/"), joined(arena, sides[i], "0"),
+                                     true};
+        writes->interval_count += 2;
     }
     for (size_t old = 0; old < before; old++)
         for (size_t new = before; new < writes->interval_count; new++)

@@ -40,6 +40,7 @@ enum kv_capability {
 #define KV_META_PREFIX ".concordfs/meta/"       /* + key: the record of a value, or of a fifo, socket, device */
 #define KV_DIR_PREFIX ".concordfs/dir/"         /* + directory's key without its last '/': its record */
 #define KV_CONFIG_PREFIX ".concordfs/config/"   /* + name: a cluster setting, decimal text */
+#define KV_PIN_PREFIX ".concordfs/pin/"         /* + name: a revision that compaction keeps readable */
 
 /* ---- operations; the numbers are etcd's ---- */
 

@@ -22,6 +22,7 @@
 #define RENAME_BYTES_MAX_DEFAULT (64 * MIB)
 #define QUOTA_DEFAULT (2048LL * MIB)    /* etcd's default of 2 GiB, counted logically */
 #define QUOTA_RESERVE (1 * MIB)         /* kept for writes that free space when the quota is met */
+#define HISTORY_DEFAULT_S (30LL * 24 * 3600)    /* how far back snapshots go without a pin */
 #define TIMEO_DEFAULT_MS 5000           /* how long a request waits for a quorum */
 
 /* --- members --- */
