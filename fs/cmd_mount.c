@@ -1,0 +1,472 @@
+/* concordfs mount, concordfs umount: a member and a filesystem over it in one process.
+ *
+ * In the background the parent waits on a pipe until the mount serves, so that its exit status tells;
+ * the fork comes before anything of the member is opened, because LevelDB's thread would stay behind. */
+#include "fs/cmd_mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cluster/cmd.h"
+#include "cluster/datadir.h"
+#include "cluster/loop_uv.h"
+#include "fs/fs.h"
+#include "fs/mount_options.h"
+#include "fs/mountpoint.h"
+#include "fs/notify.h"
+#include "proto/base/check.h"
+#include "proto/base/mem.h"
+#include "proto/status.h"
+
+#define STOP_LOOK_MS 5          /* how often a stopping mount looks whether it is idle */
+#define STOP_WAIT_MS 8000       /* longer than any request may wait for a quorum by default */
+#define UMOUNT_WAIT_MS 10000    /* how long umount waits for the member's folder to be free */
+#define LOG_SIZE_MAX (1 * MIB)  /* of DATA/log, then it is put aside once */
+
+struct mount {
+    struct mount_options options;
+    bool foreground;
+    char *mountpoint, *data_path;
+    int ready_fd;               /* the parent waits on its other end; -1: nobody does */
+
+    struct member *member;
+    struct fs *fs;
+    struct kernel *kernel;
+    struct fs_loop loop;
+    struct member_poll poll;
+    struct member_alarm alarm, stop_alarm;
+    struct kv_request first;    /* tells that the mount serves */
+    bool polling, stopping;
+    int64_t stop_by_ms;
+};
+
+/* ---- what is said ---- */
+
+static void say(void *context, const char *line)
+{
+    const struct mount *mount = context;
+    char stamp[32] = "";
+    time_t now = time(NULL);
+    struct tm parts;
+    if (!mount->foreground && gmtime_r(&now, &parts))
+        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ ", &parts);
+    fprintf(stderr, "%sconcordfs: %s\n", stamp, line);
+    fflush(stderr);
+}
+
+/* From here on stderr is DATA/log. */
+static void say_into_log(const struct mount *mount)
+{
+    char *path = mem_xformat("%s/log", mount->data_path);
+    char *aside = mem_xformat("%s/log.1", mount->data_path);
+    struct stat found;
+    if (stat(path, &found) == 0 && found.st_size > LOG_SIZE_MAX)
+        rename(path, aside);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+    }
+    if (fd >= 0 || null >= 0)
+        dup2(fd >= 0 ? fd : null, STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+    if (null >= 0)
+        close(null);
+    free(path);
+    free(aside);
+}
+
+/* Tells the parent: status 0, or a sentence. Once. */
+static void tell_parent(struct mount *mount, int status, const char *sentence)
+{
+    if (mount->ready_fd < 0)
+        return;
+    char status_byte = (char)status;
+    ssize_t written = write(mount->ready_fd, &status_byte, 1);
+    if (written == 1 && sentence)
+        written = write(mount->ready_fd, sentence, strlen(sentence));
+    close(mount->ready_fd);
+    mount->ready_fd = -1;
+}
+
+/* ---- the loop of a mount ---- */
+
+static void mount_stop(struct mount *mount);
+
+static void on_alarm(struct member_alarm *alarm)
+{
+    fs_on_alarm(container_of(alarm, struct mount, alarm)->fs);
+}
+
+static void set_alarm(struct fs_loop *loop, int64_t delay_ms)
+{
+    struct mount *mount = container_of(loop, struct mount, loop);
+    member_alarm_set(mount->member, &mount->alarm, delay_ms);
+}
+
+static void stop_polling(struct mount *mount)
+{
+    if (mount->polling)
+        member_poll_stop(mount->member, &mount->poll);
+    mount->polling = false;
+}
+
+static void on_readable(struct member_poll *poll)
+{
+    struct mount *mount = container_of(poll, struct mount, poll);
+    if (!kernel_readable(mount->kernel))
+        mount_stop(mount);                      /* unmounted from outside */
+}
+
+static void on_signal(void *context, int number)
+{
+    (void)number;
+    mount_stop(context);
+}
+
+static void settle(void *context, void (*settled)(void *argument), void *argument)
+{
+    const struct mount *mount = context;
+    if (mount->stopping)
+        settled(argument);
+    else
+        notify_settle(mount->fs, settled, argument);
+}
+
+/* ---- stopping: no new request, save what is staged, unmount, then the member ---- */
+
+static void on_stop_alarm(struct member_alarm *alarm)
+{
+    struct mount *mount = container_of(alarm, struct mount, stop_alarm);
+    if (!fs_is_idle(mount->fs) && fs_now_ms() < mount->stop_by_ms) {
+        member_alarm_set(mount->member, alarm, STOP_LOOK_MS);
+        return;
+    }
+    kernel_unmount(mount->kernel);
+    member_stop(mount->member);
+}
+
+static void mount_stop(struct mount *mount)
+{
+    if (mount->stopping)
+        return;
+    mount->stopping = true;
+    mount->stop_by_ms = fs_now_ms() + STOP_WAIT_MS;
+    stop_polling(mount);
+    fs_stop(mount->fs);
+    member_alarm_set(mount->member, &mount->stop_alarm, 0);
+}
+
+/* ---- starting ---- */
+
+static void on_first_answer(struct kv_request *request, enum err_code code)
+{
+    struct mount *mount = container_of(request, struct mount, first);
+    char *line = mem_xformat("serving \"%s\", data in \"%s\"%s", mount->mountpoint, mount->data_path,
+                             code == ERR_OK ? "" : " (without a quorum yet)");
+    say(mount, line);
+    free(line);
+    tell_parent(mount, CMD_OK, NULL);
+}
+
+static enum err_code open_kernel(struct mount *mount, struct err *err)
+{
+    const struct mount_options *options = &mount->options;
+    char *fsname = mem_xformat("concordfs:%s", options->fs.prefix);
+    struct kernel_options kernel_options = {
+        .mountpoint = mount->mountpoint, .fsname = fsname, .allow_other = options->allow_other,
+        .read_only = options->fs.read_only, .allow_dev_suid = options->allow_dev_suid,
+        .readdirplus = options->fs.reads == FS_READS_LOCAL || fs_status(mount->fs)->alone,
+        .cache_symlinks = options->fs.read_only, .debug = options->debug};
+    enum err_code code = kernel_open(&mount->kernel, &kernel_options, mount->fs, err);
+    free(fsname);
+    return code == ERR_OK ? fs_attach(mount->fs, mount->kernel, err) : code;
+}
+
+static enum err_code open_all(struct mount *mount, struct err *err)
+{
+    struct member_options member_options = {
+        .data_path = mount->data_path, .name = mount->options.member_name,
+        .timeo_ms = mount->options.fs.timeo_ms, .socket = true, .log = say, .log_context = mount};
+    enum err_code code = member_open(&mount->member, &member_options, err);
+    if (code != ERR_OK)
+        return code;
+    mount->alarm.fire = on_alarm;
+    mount->stop_alarm.fire = on_stop_alarm;
+    mount->loop.set_alarm = set_alarm;
+    mount->options.fs.mountpoint = mount->mountpoint;
+    mount->options.fs.data_path = mount->data_path;
+    code = fs_open(&mount->fs, &mount->options.fs, member_kv(mount->member), &mount->loop, NULL, err);
+    return code == ERR_OK ? open_kernel(mount, err) : code;
+}
+
+static void close_all(struct mount *mount)
+{
+    struct err err = {0};
+    stop_polling(mount);
+    kv_request_release(&mount->first);
+    if (mount->member && mount->fs) {
+        member_alarm_stop(mount->member, &mount->alarm);
+        member_alarm_stop(mount->member, &mount->stop_alarm);
+    }
+    if (mount->kernel)
+        kernel_unmount(mount->kernel);
+    fs_close(mount->fs);
+    kernel_close(mount->kernel);
+    if (mount->member && member_close(mount->member, &err) != ERR_OK)
+        say(mount, err.text);
+}
+
+static enum err_code serve(struct mount *mount, struct err *err)
+{
+    mount->poll = (struct member_poll){.fd = kernel_fd(mount->kernel), .readable = on_readable};
+    mount->polling = true;
+    member_poll_start(mount->member, &mount->poll);
+    member_on_signal(mount->member, SIGTERM, on_signal, mount);
+    member_on_signal(mount->member, SIGINT, on_signal, mount);
+    member_set_settle(mount->member, settle, mount);
+    mount->first = (struct kv_request){.kind = KV_CURRENT, .done = on_first_answer};
+    kv_submit(member_kv(mount->member), &mount->first);
+    enum err_code code = member_run(mount->member, err);
+    if (!mount->stopping) {                     /* the member ended by itself: a fault, or "stop" */
+        stop_polling(mount);
+        mount->stopping = true;
+        fs_stop(mount->fs);
+    }
+    return code;
+}
+
+static int run(struct mount *mount)
+{
+    struct err err = {0};
+    signal(SIGPIPE, SIG_IGN);
+    umask(0);
+    enum err_code code = open_all(mount, &err);
+    if (code == ERR_OK)
+        code = serve(mount, &err);
+    if (code != ERR_OK) {
+        if (mount->foreground || mount->ready_fd < 0)
+            say(mount, err.text);
+        tell_parent(mount, CMD_FAILED, err.text);
+    }
+    close_all(mount);
+    return code == ERR_OK ? CMD_OK : CMD_FAILED;
+}
+
+/* ---- into the background ---- */
+
+/* What the child says: a status byte, then a sentence. Nothing: it died. */
+static int wait_for_child(int fd)
+{
+    char text[ERR_TEXT_SIZE + 1];
+    size_t size = 0;
+    ssize_t got;
+    while (size < sizeof(text) - 1 && ((got = read(fd, text + size, sizeof(text) - 1 - size)) > 0 ||
+                                       (got < 0 && errno == EINTR)))
+        size += got > 0 ? (size_t)got : 0;
+    close(fd);
+    text[size] = 0;
+    if (size == 0) {
+        fprintf(stderr, "concordfs mount: the daemon ended before it served\n");
+        return CMD_FAILED;
+    }
+    if (text[0] != CMD_OK)
+        fprintf(stderr, "concordfs mount: %s\n", text + 1);
+    return text[0];
+}
+
+static int run_in_background(struct mount *mount)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        fprintf(stderr, "concordfs mount: %s\n", strerror(errno));
+        return CMD_FAILED;
+    }
+    pid_t child = fork();
+    if (child < 0) {
+        fprintf(stderr, "concordfs mount: %s\n", strerror(errno));
+        return CMD_FAILED;
+    }
+    if (child > 0) {
+        close(ends[1]);
+        return wait_for_child(ends[0]);
+    }
+    close(ends[0]);
+    mount->ready_fd = ends[1];
+    setsid();
+    if (chdir("/") != 0)
+        return CMD_FAILED;
+    say_into_log(mount);
+    return run(mount);
+}
+
+/* ---- the command line ---- */
+
+static void mount_help(void)
+{
+    printf("usage: concordfs mount [-f] [-o OPTION,...] [--data DATA] DIR\n\n"
+           "Mounts the cluster's files on DIR; a new data folder becomes a cluster of one.\n\n"
+           "  -f, --foreground   stay in the foreground, say things on standard error\n"
+           "  -o OPTION,...      prefix=KEY/ timeo=5s reads=strict|local locks=cluster|local ro\n"
+           "                     uid=N gid=N fmask=022 dmask=022 max_file_size=1M allow_other\n"
+           "                     noallow_other noinotify data=DATA name=NAME\n"
+           "  -d, --data DATA    where the member keeps its data\n\n"
+           "  concordfs mount ~/cfg\n"
+           "  concordfs mount -o prefix=/app/ --data /srv/concordfs /etc/app\n");
+}
+
+static const struct option long_options[] = {
+    {"foreground", no_argument, NULL, 'f'}, {"data", required_argument, NULL, 'd'},
+    {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+};
+
+static int parse(struct mount *mount, int argc, char **argv, bool *ret_done)
+{
+    struct err err;
+    optind = 1;
+    *ret_done = true;
+    for (int option; (option = getopt_long(argc, argv, "fo:d:h", long_options, NULL)) != -1;) {
+        switch (option) {
+        case 'f': mount->foreground = true; break;
+        case 'd': mount->options.data_path = optarg; break;
+        case 'o':
+            if (mount_options_parse(&mount->options, optarg, &err) != ERR_OK)
+                return cmd_usage("mount", "%s", err.text);
+            break;
+        case 'h': mount_help(); return cmd_finish("mount", CMD_OK);
+        default: return cmd_usage("mount", "unknown or incomplete option");
+        }
+    }
+    if (argc - optind != 1)
+        return cmd_usage("mount", "one DIR is needed");
+    *ret_done = false;
+    return CMD_OK;
+}
+
+static char *absolute(const char *path)
+{
+    char *here = path[0] == '/' ? NULL : realpath(".", NULL);
+    char *whole = here ? mem_xformat("%s/%s", here, path) : mem_xstrdup(path);
+    free(here);
+    return whole;
+}
+
+static enum err_code choose_paths(struct mount *mount, const char *directory, struct err *err)
+{
+    enum err_code code = mountpoint_prepare(directory, &mount->mountpoint, err);
+    if (code != ERR_OK)
+        return code;
+    mount->data_path = mount->options.data_path ? absolute(mount->options.data_path)
+                                                : datadir_default();
+    if (!mount->data_path)
+        return err_set(err, ERR_INVALID, "no data folder is named, and there is no $HOME");
+    if (mountpoint_holds(mount->mountpoint, mount->data_path))
+        return err_set(err, ERR_INVALID, "the data folder \"%s\" lies in its own mount \"%s\"",
+                       mount->data_path, mount->mountpoint);
+    return ERR_OK;
+}
+
+/* The folder has to be there before the log file is; a wrong one is refused while the user listens. */
+static enum err_code try_folder(const struct mount *mount, struct err *err)
+{
+    struct datadir folder = {.lock_fd = -1};
+    enum err_code code = datadir_open(&folder, mount->data_path, err);
+    datadir_close(&folder);
+    return code;
+}
+
+int cmd_mount(int argc, char **argv)
+{
+    struct mount mount = {.ready_fd = -1};
+    struct err err = {0};
+    bool done;
+    mount_options_init(&mount.options, getuid(), getgid(), geteuid() == 0);
+    int status = parse(&mount, argc, argv, &done);
+    if (!done) {
+        enum err_code code = choose_paths(&mount, argv[optind], &err);
+        if (code == ERR_OK)
+            code = try_folder(&mount, &err);
+        if (code != ERR_OK)
+            status = cmd_fail("mount", code, &err);
+        else
+            status = mount.foreground ? run(&mount) : run_in_background(&mount);
+    }
+    mount_options_release(&mount.options);
+    free(mount.mountpoint);
+    free(mount.data_path);
+    return status;
+}
+
+/* ---- umount ---- */
+
+/* The data folder that DIR's member uses, as .fs/status says; NULL: not to be read. */
+static char *data_of(const char *directory)
+{
+    char text[8192];
+    char *path = mem_xformat("%s/.fs/status", directory), *data = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    if (size > 0) {
+        struct bytes found = status_find(bytes_of(text, (size_t)size), "data");
+        data = found.size ? bytes_to_text(found) : NULL;
+    }
+    return data;
+}
+
+/* Until the member has given its folder back, so that it may be mounted again at once. */
+static void wait_until_free(const char *data)
+{
+    char *path = mem_xformat("%s/lock", data);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int64_t until = fs_now_ms() + UMOUNT_WAIT_MS;
+    while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && fs_now_ms() < until)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    if (fd >= 0)
+        close(fd);
+    free(path);
+}
+
+static const struct option umount_options[] = {
+    {"lazy", no_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0},
+};
+
+int cmd_umount(int argc, char **argv)
+{
+    bool lazy = false;
+    optind = 1;
+    for (int option; (option = getopt_long(argc, argv, "lh", umount_options, NULL)) != -1;) {
+        if (option == 'h') {
+            printf("usage: concordfs umount [-l] DIR\n\n"
+                   "Unmounts DIR and waits until its member has stopped.\n\n"
+                   "  -l, --lazy   also while it is in use\n\n  concordfs umount ~/cfg\n");
+            return cmd_finish("umount", CMD_OK);
+        }
+        if (option != 'l')
+            return cmd_usage("umount", "unknown option");
+        lazy = true;
+    }
+    if (argc - optind != 1)
+        return cmd_usage("umount", "one DIR is needed");
+    struct err err = {0};
+    char *data = data_of(argv[optind]);
+    enum err_code code = mountpoint_unmount(argv[optind], lazy, &err);
+    if (code == ERR_OK && data)
+        wait_until_free(data);
+    free(data);
+    return code == ERR_OK ? CMD_OK : cmd_fail("umount", code, &err);
+}
