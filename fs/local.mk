@@ -10,6 +10,8 @@ libfs_a_SOURCES = \
 	fs/kernel.h fs/kernel_fuse.c \
 	fs/layout.c fs/layout.h \
 	fs/make.c fs/make.h \
+	fs/mount_options.c fs/mount_options.h \
+	fs/mountpoint.c fs/mountpoint.h \
 	fs/nodes.c fs/nodes.h \
 	fs/op.c fs/op.h fs/op_attr.c fs/op_dir.c fs/op_link.c fs/op_lookup.c fs/op_rename.c \
 	fs/snapshot.c fs/snapshot.h \
@@ -27,3 +29,10 @@ libfs_a_SOURCES += \
 	fs/replay.c fs/replay.h \
 	fs/save.c \
 	fs/staging.c fs/staging.h
+
+# the program
+EXTRA_PROGRAMS += concordfs
+concordfs_SOURCES = fs/main.c fs/cmd_mount.c fs/cmd_mount.h
+concordfs_LDADD = \
+	libfs.a libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a \
+	$(FUSE_LIBS) $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) -lpthread
