@@ -13,4 +13,4 @@ libwal_a_SOURCES = \
 	wal/replay.c wal/replay.h \
 	wal/seal.c wal/seal.h \
 	wal/wal.c wal/wal.h wal/wal_internal.h
-EXTRA_DIST += wal/dump.h
+EXTRA_DIST += wal/FORMAT wal/dump.h

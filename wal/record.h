@@ -48,12 +48,11 @@ enum record_mark_kind {
     RECORD_MARK_CONFIGURATION = 2,  /* a configuration follows, maybe an empty one */
 };
 
-/* True of the records that say by standing there that all before them is on disk: they are written
- * after the flush before them returned. */
+/* True of the records that say by standing there that all before them is on disk: each write begins
+ * with one of them, and is begun after the write before it was durable. */
 static inline bool record_is_durable_mark(enum record_type type)
 {
-    return type == RECORD_HEAD || type == RECORD_OPEN || type == RECORD_FLUSH ||
-           type == RECORD_SEAL;
+    return type == RECORD_HEAD || type == RECORD_FLUSH;
 }
 
 /* The payload of a HEAD. */

@@ -138,6 +138,8 @@ static struct record_place segment_start(const struct recover *recover, uint64_t
 static enum err_code walk_segment(struct recover *recover, struct reader *reader, struct err *err)
 {
     uint64_t offset = 0;
+    if (reader->size < SEGMENT_SIZE_MIN || reader->size % BLOCK_SIZE != 0)
+        return corrupt(recover, reader->segment, reader->size, "the file ends there", err);
     while (offset < reader->size || offset == 0) {
         struct record record;
         enum record_fault fault;
@@ -231,6 +233,22 @@ static enum err_code scan_claim(struct scan *scan, uint64_t offset, struct err *
     return ERR_OK;
 }
 
+/* Whether what stands where the log ends was meant to go on with it, though it is no record: a single
+ * bad byte leaves either its segment or its link to the record before it whole. */
+static enum err_code scan_first(struct scan *scan, struct err *err)
+{
+    const struct record_place *end = &scan->recover->end;
+    struct bytes header;
+    enum err_code code = reader_get(&scan->reader, end->offset, RECORD_HEADER_SIZE, &header, err);
+    if (code || header.size < RECORD_HEADER_SIZE ||
+        (get_le64(header.data + 8) != end->segment && get_le32(header.data + 20) != end->previous))
+        return code;
+    size_t size = record_claimed_size(header.data);
+    uint64_t stop = end->offset + (size ? size : RECORD_HEADER_SIZE);
+    scan->end = stop < scan->reader.size ? stop : scan->reader.size;
+    return ERR_OK;
+}
+
 /* Looks through one stretch; *ret_claim is the first place of a header that names itself, or the
  * end of what was looked through. */
 static bool scan_stretch(struct scan *scan, struct bytes bytes, uint64_t *ret_next)
@@ -289,6 +307,8 @@ static enum err_code scan_segment(struct recover *recover, uint64_t number, stru
         .fresh = is_end && recover->segments[recover->segment_count - 1].fresh,
     };
     enum err_code code = open_segment(recover, number, &scan.reader, err);
+    if (!code && is_end)
+        code = scan_first(&scan, err);
     if (!code)
         code = scan_file(&scan, err);
     reader_close(&scan.reader);

@@ -2,8 +2,8 @@
  * disk. A record that does not fit the rest of its segment ends it (END, zeros to the last byte) and
  * begins the next one (HEAD, then state and mark again, so that what lies before can go).
  *
- *     | HEAD | OPEN | FLUSH STATE ENTRY ENTRY | FLUSH ENTRY | FLUSH MARK | END 0000 |
- *                   '------ one flush --------'                            segment
+ *     | HEAD OPEN | FLUSH STATE ENTRY ENTRY | FLUSH ENTRY | FLUSH MARK END 0000 |
+ *     '- a flush -'------- a flush ---------'-- a flush --'- a part of a flush -'
  */
 #include "wal/wal_internal.h"
 
@@ -109,6 +109,8 @@ static void forget_terms(struct wal *wal, raft_index index)
     size_t gone = 0;
     while (gone + 1 < wal->run_count && wal->runs[gone + 1].index <= index + 1)
         gone++;
+    if (gone == 0)
+        return;
     wal->run_count -= gone;
     memmove(wal->runs, wal->runs + gone, wal->run_count * sizeof *wal->runs);
 }
@@ -197,11 +199,6 @@ static void cut(struct wal *wal)
     TRACE(wal->trace, "wal cut segment=%" PRIu64 " fresh=%d", wal->place.segment, spare.fresh);
 }
 
-static bool begins_flush(enum record_type type)
-{
-    return type == RECORD_OPEN || type == RECORD_SEAL;
-}
-
 void wal_frame(struct wal *wal, enum record_type type, uint8_t kind, struct bytes first,
                struct bytes second)
 {
@@ -210,7 +207,7 @@ void wal_frame(struct wal *wal, enum record_type type, uint8_t kind, struct byte
     if (batch->piece_count == 0) {
         push_piece(wal, (struct piece){.segment = wal->place.segment,
                                        .offset = wal->place.offset});
-        if (!begins_flush(type) && fits(wal->place.offset, RECORD_HEADER_SIZE, wal->limit))
+        if (fits(wal->place.offset, RECORD_HEADER_SIZE, wal->limit))
             emit(wal, RECORD_FLUSH, 0, BYTES_EMPTY, BYTES_EMPTY);
     }
     if (!fits(wal->place.offset, size, wal->limit))

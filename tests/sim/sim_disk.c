@@ -51,7 +51,7 @@ struct sim_disk {
     struct change *changes;
     size_t change_count;
     struct disk_file *open;
-    uint64_t next_inode, calls, fail_at, stop_at, limit;
+    uint64_t next_inode, calls, writes, fail_at, stop_at, limit;
     enum err_code fail_code;
     bool fail_sticky;
 };
@@ -210,6 +210,7 @@ static void change_make(struct sim_disk *sim, enum change_kind kind, const char 
     sim->changes = mem_xrealloc(sim->changes, (sim->change_count + 1) * sizeof *sim->changes);
     sim->changes[sim->change_count++] = change;
     names_apply(&sim->now, &change);
+    sim->writes++;
 }
 
 static bool in_folder(const char *name, const char *folder)
@@ -376,6 +377,7 @@ static enum err_code sim_write(struct disk *disk, struct disk_file *file, uint64
         return refuse(sim, outcome, "write", file->name, err);
     }
     inode_write(inode, offset, from, size);
+    sim->writes += size > 0;
     if (durable && size > 0)
         sectors_persist(inode, offset / SIM_SECTOR_SIZE, (offset + size - 1) / SIM_SECTOR_SIZE);
     return ERR_OK;
@@ -526,6 +528,8 @@ struct sim_disk *sim_disk_clone(const struct sim_disk *sim, uint64_t seed)
 
 struct disk *sim_disk_door(struct sim_disk *sim) { return &sim->disk; }
 uint64_t sim_disk_calls(const struct sim_disk *sim) { return sim->calls; }
+
+uint64_t sim_disk_changes(const struct sim_disk *sim) { return sim->writes; }
 
 void sim_disk_fail(struct sim_disk *sim, uint64_t call, enum err_code code, bool sticky)
 {

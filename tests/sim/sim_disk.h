@@ -29,6 +29,8 @@ struct disk *sim_disk_door(struct sim_disk *sim);
 
 /* Calls made so far (close and list do not count: they have no outcome that could vary). */
 uint64_t sim_disk_calls(const struct sim_disk *sim);
+/* Calls among them that changed something: creations, writes of a byte or more, renames, removals. */
+uint64_t sim_disk_changes(const struct sim_disk *sim);
 /* The call of that number (the first is 1) answers code, having done its work in part or not at all;
  * with sticky all later ones too. 0 takes the fault away. */
 void sim_disk_fail(struct sim_disk *sim, uint64_t call, enum err_code code, bool sticky);

@@ -1,5 +1,6 @@
 /* The log through a simulated disk: what goes in comes out again, after every kind of stop. */
 #include "tests/unit/wal_fixture.h"
+#include "wal/wal_internal.h"
 
 struct world {
     struct sim_disk *sim;
@@ -325,6 +326,36 @@ static void test_after_a_failed_flush_the_disk_is_asked(void **state)
     }
 }
 
+/* What a torn flush left is zeros before anything is appended, and said to be cut. */
+static void test_a_torn_tail_is_cut_and_zeroed(void **state)
+{
+    struct world *world = *state;
+    const char *name = "wal/0000000000000001.seg";
+    open_log(world);
+    append(world, 1, 1, 3, 100);
+    flush_log(world);
+    append(world, 4, 1, 3, 3000);
+    sim_disk_stop(world->sim, sim_disk_calls(world->sim) + 2);
+    flush_log(world);
+    append(world, 7, 1, 3, 3000);
+    assert_err(wal_flush(world->wal, &world->err), IO);
+    wal_abandon(world->wal);
+    world->wal = NULL;
+    sim_disk_kill(world->sim);
+    open_log(world);
+    assert_true(world->recovery.entry_count >= 6);
+    assert_true(world->recovery.dropped_bytes > 0);
+    assert_non_null(strstr(world->recovery.dropped_text, name));
+    uint64_t size, end = world->wal->place.offset;
+    crash(world);
+    const uint8_t *bytes = sim_disk_look(world->sim, name, &size);
+    for (uint64_t at = end; at < size; at++)
+        assert_int_equal(bytes[at], 0);
+    open_log(world);
+    assert_true(world->recovery.entry_count >= 6);
+    assert_int_equal(world->recovery.dropped_bytes, 0);
+}
+
 static void test_another_identity_is_refused(void **state)
 {
     struct world *world = *state;
@@ -442,6 +473,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_appends_during_a_flush_go_to_the_next, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_failed_flush_is_the_end, setup, teardown),
     cmocka_unit_test_setup_teardown(test_after_a_failed_flush_the_disk_is_asked, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_a_torn_tail_is_cut_and_zeroed, setup, teardown),
     cmocka_unit_test_setup_teardown(test_another_identity_is_refused, setup, teardown),
     cmocka_unit_test_setup_teardown(test_no_log_is_made_unasked, setup, teardown),
     cmocka_unit_test_setup_teardown(test_too_big_changes_nothing, setup, teardown),

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 
+#include "proto/base/check.h"
 #include "proto/base/limits.h"
 #include "proto/base/rand.h"
 #include "tests/sim/sim_disk.h"
