@@ -267,7 +267,7 @@ static enum err_code refuse(struct node *node, struct kv_request *request)
     case KV_LEASE_KEEP_ALIVE:
     case KV_LEASE_TIME_TO_LIVE:
     case KV_LEASE_LIST:
-        return err_set(&request->err, ERR_NOT_CAPABLE, "etcdserver: not capable");
+        return err_set(&request->err, ERR_NOT_CAPABLE, "not capable");
     default:
         return ERR_OK;
     }

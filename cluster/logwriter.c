@@ -60,8 +60,23 @@ static enum err_code append(struct logwriter *writer, struct raft_message *messa
     return ERR_OK;
 }
 
+/* A commit index alone: it rides with the next flush, and may be lost. */
+static enum err_code append_state(struct logwriter *writer, const struct raft_message *message)
+{
+    struct hard_state state = {message->term, message->vote, message->commit};
+    struct err err = {0};
+    enum err_code code = wal_append(writer->wal, &state, NULL, 0, &err);
+    if (code != ERR_OK && code != ERR_NO_SPACE) {
+        fault(writer, code, &err);
+        return code;
+    }
+    return ERR_OK;
+}
+
 enum err_code logwriter_queue(struct logwriter *writer, const struct raft_message *message)
 {
+    if (!message->entry_count && !message->response_count && !writer->stalled_count)
+        return append_state(writer, message);
     struct raft_message *clone = raft_message_clone(writer->mem, message);
     if (!clone)
         return ERR_NO_MEMORY;
@@ -109,6 +124,20 @@ static void deliver(struct logwriter *writer, const struct raft_message *message
     }
 }
 
+/* What waited in flushing hears that it is kept; with a fault it hears nothing. */
+static void settle(struct logwriter *writer)
+{
+    for (size_t i = 0; i < writer->flushing_count; i++) {
+        struct raft_message *message = writer->flushing[i];
+        if (writer->code == ERR_OK) {
+            raftlog_append(writer->raftlog, message->entries, message->entry_count);
+            deliver(writer, message);
+        }
+        raft_message_free(writer->mem, message);
+    }
+    writer->flushing_count = 0;
+}
+
 static void flushed(struct logwriter *writer)
 {
     struct err err = {0};
@@ -116,17 +145,9 @@ static void flushed(struct logwriter *writer)
     writer->flush = NULL;
     if (code != ERR_OK)
         fault(writer, code, &err);
-    for (size_t i = 0; i < writer->flushing_count; i++) {
-        struct raft_message *message = writer->flushing[i];
-        if (code == ERR_OK) {
-            raftlog_append(writer->raftlog, message->entries, message->entry_count);
-            deliver(writer, message);
-        }
-        raft_message_free(writer->mem, message);
-    }
-    writer->flushing_count = 0;
-    if (code == ERR_OK)
-        TRACE(writer->trace, "flush durable=%" PRIu64, raftlog_last(writer->raftlog));
+    else if (writer->flushing_count)
+        TRACE(writer->trace, "flush messages=%zu", writer->flushing_count);
+    settle(writer);
 }
 
 static void flush_run(struct worker_job *job)
@@ -206,11 +227,13 @@ bool logwriter_turn(struct logwriter *writer, size_t waiting)
     }
     size_t bytes = (size_t)wal_pending_bytes(writer->wal);
     writer->flush = wal_flush_begin(writer->wal);
-    if (!writer->flush) {
-        fault(writer, ERR_IO, &(struct err){.text = "the log is dead"});
-        return false;
-    }
     swap_lists(writer);
+    if (!writer->flush) {               /* what was asked for is on disk already */
+        if (wal_is_dead(writer->wal))
+            fault(writer, ERR_IO, &(struct err){.text = "the log is dead"});
+        settle(writer);
+        return true;
+    }
     int64_t now = clock_monotonic_ns(writer->clock);
     bool may_inline = token_may_inline(&writer->token, now, waiting, bytes);
     token_take(&writer->token);

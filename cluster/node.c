@@ -408,6 +408,7 @@ bool node_turn(struct node *node)
         snapshotter_release_log(node);
         snapshotter_turn(node);
         compaction_turn(node);
+        more |= !list_is_empty(&node->proposer.answered) || raft_has_ready(node->raft);
     }
     return more;
 }

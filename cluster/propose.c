@@ -136,7 +136,7 @@ static bool too_big(struct proposer *proposer, struct kv_request *request, struc
 {
     if (payload->size <= REQUEST_SIZE_MAX + ENTRY_STAMP_SIZE + KEY_SIZE_MAX)
         return false;
-    err_set(&request->err, ERR_TOO_BIG, "etcdserver: request is too large");
+    err_set(&request->err, ERR_TOO_BIG, "request is too large");
     proposer_done(proposer, request, ERR_TOO_BIG);
     return true;
 }

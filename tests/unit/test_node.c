@@ -61,6 +61,9 @@ static void settle(struct fixture *fixture)
         more = node_turn(fixture->node);
         more |= sim_worker_run_all(&fixture->worker) > 0;
     }
+    struct err err;
+    if (node_fault(fixture->node, &err) != ERR_OK)
+        fail_msg("the member stopped: %s", err.text);
 }
 
 static void start(struct fixture *fixture)
@@ -201,10 +204,10 @@ static void one_put_goes_the_whole_way_in_one_turn(void **state)
     assert_true(call.ended);
     assert_int_equal(fixture->worker.ran, ran);
     assert_string_equal((buf_append_u8(&fixture->lines, 0), (char *)fixture->lines.data),
-                        "propose number=2 bytes=35\n"
+                        "propose number=2 bytes=34\n"
                         "ready entries=1 last=5\n"
                         "append index=5 entries=1\n"
-                        "flush durable=5\n"
+                        "flush messages=1\n"
                         "commit index=5\n"
                         "apply index=5 entries=1 revision=3\n"
                         "answer number=2 code=OK revision=3\n");
@@ -389,7 +392,7 @@ static void bad_requests_are_answered_at_the_end_of_the_turn(void **state)
     submit_get(fixture, &call, "");
     settle(fixture);
     assert_int_equal(call.code, ERR_INVALID);
-    assert_string_equal(call.request.err.text, "etcdserver: key is not provided");
+    assert_string_equal(call.request.err.text, "key is not provided");
     kv_request_release(&call.request);
     call = (struct call){.request = {.kind = KV_LEASE_GRANT, .done = on_done}};
     kv_submit(node_kv(fixture->node), &call.request);
