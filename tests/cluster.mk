@@ -12,3 +12,12 @@ tests_unit_test_raftlog_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
 UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_datadir_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += tests/unit/test_node
+tests_unit_test_node_SOURCES = tests/unit/test_node.c tests/sim/sim_worker.c
+tests_unit_test_node_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_node_LDADD = $(CLUSTER_LDADD)
+
+UNIT += tests/unit/test_member
+tests_unit_test_member_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
+tests_unit_test_member_LDADD = $(CLUSTER_LDADD)
