@@ -19,3 +19,47 @@ CLEANFILES += tests/lossy/liblossy.so
 
 dist_check_SCRIPTS += tests/lossy/test_rig.sh
 TESTS += tests/lossy/test_rig.sh
+
+# Through the mount: one script per subject, and the programs they use.
+MOUNT_PROGRAMS = tests/mount/ledger tests/mount/listing tests/mount/posix tests/mount/threads \
+	tests/mount/torn
+check_PROGRAMS += $(MOUNT_PROGRAMS)
+tests_mount_ledger_LDADD = libbase.a
+tests_mount_threads_LDADD = -lpthread
+
+MOUNT_TESTS = \
+	tests/mount/01-mount.sh \
+	tests/mount/10-cp.sh \
+	tests/mount/11-rsync.sh \
+	tests/mount/12-tar.sh \
+	tests/mount/13-git.sh \
+	tests/mount/14-editors.sh \
+	tests/mount/15-rename-folder.sh \
+	tests/mount/16-walk.sh \
+	tests/mount/20-snapshot.sh \
+	tests/mount/30-torn.sh \
+	tests/mount/31-inherited.sh \
+	tests/mount/32-threads.sh \
+	tests/mount/40-permissions.sh \
+	tests/mount/41-xattr.sh \
+	tests/mount/42-special.sh \
+	tests/mount/43-posix.sh \
+	tests/mount/44-listing.sh \
+	tests/mount/80-kill.sh \
+	tests/mount/81-power.sh
+dist_check_SCRIPTS += $(MOUNT_TESTS)
+EXTRA_DIST += tests/mount/lib.sh tests/mount/tree.sh tests/mount/crash-loop
+TESTS += $(MOUNT_TESTS)
+
+# make mount-check: these alone. kill-soak and power-soak go on where they were stopped; a fresh start
+# is after "rm kill-soak.count".
+ROUNDS = 300
+soak = SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' MOUNT_TEST_SECONDS=86400 \
+	$(SHELL) $(srcdir)/tests/mount/crash-loop
+.PHONY: mount-check kill-soak power-soak
+mount-check: all
+	$(MAKE) check TESTS='$(MOUNT_TESTS)'
+kill-soak: all $(check_PROGRAMS)
+	$(soak) kill $(ROUNDS) '$(abs_top_builddir)/kill-soak.count'
+power-soak: all $(check_PROGRAMS) $(check_DATA)
+	$(soak) power $(ROUNDS) '$(abs_top_builddir)/power-soak.count'

@@ -69,6 +69,7 @@ start; run "$writer" $base truncate f 10; crash --keep 0; is f 10000 a
 start; run "$writer" $base truncate f 10 sync f; crash --keep 0; is f 10 a
 start; run "$writer" $base truncate f 10 truncate f 5000 sync f; crash --keep 0; is f 10 a 4990 '\0'
 start; run "$writer" $base truncate f 0 write f 0 20 b; crash --keep 256; is f 20 b
+start; run "$writer" $base truncate f 20000 sync f; crash --keep 0; is f 10000 a 10000 '\0'
 # Zeros are bytes too.
 start; run "$writer" $base truncate f 4096 write f 4096 4096 x sync f truncate f 4096 \
     truncate f 8192 sync f; crash --keep 0; is f 4096 a 4096 '\0'
