@@ -21,9 +21,9 @@ dist_check_SCRIPTS += tests/lossy/test_rig.sh
 TESTS += tests/lossy/test_rig.sh
 
 # Through the mount: one script per subject, and the programs they use.
-MOUNT_PROGRAMS = tests/mount/ledger tests/mount/listing tests/mount/posix tests/mount/threads \
+MOUNT_HELPERS = tests/mount/ledger tests/mount/listing tests/mount/posix tests/mount/threads \
 	tests/mount/torn
-check_PROGRAMS += $(MOUNT_PROGRAMS)
+check_PROGRAMS += $(MOUNT_HELPERS)
 tests_mount_ledger_LDADD = libbase.a
 tests_mount_threads_LDADD = -lpthread
 

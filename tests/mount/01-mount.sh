@@ -1,7 +1,7 @@
 #!/bin/sh
 # The commands around a mount: it comes up in the background and only when it serves, says what is wrong
 # in one line, ends without a trace, and comes back with its data.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 one_line() { # command..: fails with status 1 and one line
     status=0

@@ -1,7 +1,7 @@
 #!/bin/sh
 # cp -a of a real tree into the mount and back: nothing is lost or changed on the way.
-. "$SRCDIR/tests/mount/lib.sh"
-. "$SRCDIR/tests/mount/tree.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/tree.sh"
 count=300
 [ -z "$FULL" ] || count=3000
 make_tree "$work/source" "$count"

@@ -1,16 +1,16 @@
 #!/bin/sh
 # tar in and out; and a file that tar extracts, with its owner, mode and times, is one commit.
-. "$SRCDIR/tests/mount/lib.sh"
-. "$SRCDIR/tests/mount/tree.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/tree.sh"
 make_tree "$work/source" 300
-tar -C "$work/source" -cf "$work/tree.tar" .
+tar -C "$work/source" --format=posix -cf "$work/tree.tar" .
 
 start_mount
 mkdir "$mnt/copy"
 tar -C "$mnt/copy" -xpf "$work/tree.tar"
 # "." itself is in the archive, and is no name of ours below.
 same "$work/source" "$mnt/copy" "source and what tar extracted"
-tar -C "$mnt/copy" -cf "$work/back.tar" .
+tar -C "$mnt/copy" --format=posix -cf "$work/back.tar" .
 mkdir "$work/back"
 tar -C "$work/back" -xpf "$work/back.tar"
 same "$work/source" "$work/back" "source and what came back"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # git lives on the mount: clone, status, commit, branches, gc, fsck.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 need_command git
 HOME=$work
 GIT_CONFIG_NOSYSTEM=1

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Programs that edit files: vi, sed -i, patch, perl -i, install, dd, truncate, mktemp and mv.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 start_mount
 mkdir "$work/local" "$mnt/there"
 

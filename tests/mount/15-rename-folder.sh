@@ -1,7 +1,7 @@
 #!/bin/sh
 # A folder of many files is renamed in one revision, with all below it, and watchers of paths see it at
 # once: never both names, never neither.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 count=2000
 start_mount
 mkdir "$work/old" "$work/old/sub" "$mnt/place"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The past: a run of changes is recorded, and .snapshot/REVISION shows each of many revisions as the
 # live tree was then: names, types, modes, owners, sizes, times of files, links, bytes.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 changes=300 looks=25
 [ -z "$FULL" ] || { changes=2000 looks=50; }
 start_mount

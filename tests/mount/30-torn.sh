@@ -1,7 +1,7 @@
 #!/bin/sh
 # A file that is replaced again and again is always one of its versions, whole: by truncate and rewrite,
 # by rename, by appending, and through shells.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 torn=$(compiled torn)
 seconds=4
 [ -z "$FULL" ] || seconds=60

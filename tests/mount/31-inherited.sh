@@ -1,7 +1,7 @@
 #!/bin/sh
 # Descriptors that several processes share: the file is published once, whole, when the program that
 # opened it is done with it; and what was published is there when the shell goes on.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 need_command python3
 torn=$(compiled torn)
 start_mount
@@ -58,10 +58,13 @@ with open(\"f\", \"w\") as f:
     subprocess.run([\"echo\", \"two\"], stdout=f)"'
 # Appending: what every process adds is there, in whole lines.
 : >"$file"
+workers=
 for worker in 1 2 3 4; do
     sh -c "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do echo worker $worker line \$i >>f; done" &
+    workers="$workers $!"
 done
-wait $(jobs -p | grep -vx "$daemon")
+# shellcheck disable=SC2086
+wait $workers
 is 80 "$(sort -u f | grep -cE '^worker [1-4] line [0-9]+$')" "appended lines"
 is 80 "$(wc -l <f)" "lines in all"
 # A program killed in the middle of its save: its bytes are its own affair, but the file is whole.

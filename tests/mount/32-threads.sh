@@ -1,7 +1,7 @@
 #!/bin/sh
 # A program that opens, writes and closes a file from different threads (Go, Java and Node do) saves it
 # like any other: whole, in one commit, there when close returns.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 start_mount
 "$(compiled threads)" "$mnt" >"$work/out" 2>&1 || wrong "$(cat "$work/out")"
 saves=$(sed -n 's/^\([0-9]*\) saves$/\1/p' "$work/out")

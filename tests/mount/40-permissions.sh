@@ -1,6 +1,6 @@
 #!/bin/sh
 # Owners and modes count, for root and for others: who may read, write, enter, remove and change.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 need_command setpriv
 chmod 755 "$work"
 start_mount -o allow_other

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Extended attributes: set, read, list, replace, remove; they stay with their file through renames,
 # restarts and copies, and an own commit each.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 need_command setfattr getfattr python3
 start_mount
 cd "$mnt"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What is no plain file: fifos, sockets, devices, symbolic links of all kinds; hard links are refused.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 need_command python3
 start_mount
 cd "$mnt"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # System calls and their errors, one after the other (posix.c): first on the local filesystem, to know
 # that the test is right, then on the mount.
-. "$SRCDIR/tests/mount/lib.sh"
+. "$(dirname "$0")/lib.sh"
 posix=$(compiled posix)
 mkdir "$work/local"
 "$posix" "$work/local" >"$work/out" || die "on the local filesystem: $(cat "$work/out")"

@@ -1,3 +1,3 @@
 #!/bin/sh
 # kill -9 at random moments under load, a few rounds of it. "make kill-soak ROUNDS=300" for many.
-exec "$SRCDIR/tests/mount/crash-loop" kill "${ROUNDS:-10}"
+exec "$(dirname "$0")/crash-loop" kill "${ROUNDS:-10}"

@@ -1,3 +1,3 @@
 #!/bin/sh
 # Loss of power at random moments under load, a few rounds of it. "make power-soak ROUNDS=500" for many.
-exec "$SRCDIR/tests/mount/crash-loop" power "${ROUNDS:-10}"
+exec "$(dirname "$0")/crash-loop" power "${ROUNDS:-10}"

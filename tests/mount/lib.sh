@@ -1,6 +1,6 @@
 # What every test through a real mount begins with. Sourced first:
 #
-#     . "$SRCDIR/tests/mount/lib.sh"
+#     . "$(dirname "$0")/lib.sh"
 #
 # It gives the test a folder of its own, $work, with $mnt mounted from the data in $data, and takes all
 # of that away at the end, however it ends. A test that cannot run here (no /dev/fuse, not root) is
