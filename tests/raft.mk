@@ -45,4 +45,5 @@ EXTRA_DIST += \
 	tests/script/raft/snapshot_lost.txt \
 	tests/script/raft/transfer.txt \
 	tests/script/raft/two_snapshots.txt \
-	tests/script/raft/uncommitted_limit.txt
+	tests/script/raft/uncommitted_limit.txt \
+	tests/script/raft/vote_request_waits.txt

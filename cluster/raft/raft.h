@@ -230,8 +230,9 @@ struct raft_log_view {
      * borrowed: the core takes references before the view changes. COMPACTED: low < first_index. */
     enum err_code (*entries)(struct raft_log_view *view, raft_index low, raft_index high,
                              struct entry *ret_entries);
-    /* The newest snapshot, to be sent to a member that is behind the log. References are taken for
-     * the caller. BUSY: none can be had now, ask again later. Its index is at least first_index-1. */
+    /* A snapshot to be sent to a member that is behind the log. References are taken for the caller.
+     * BUSY: none can be had now, ask again later. Its index is at least first_index-1, and it should
+     * be of what is applied now: a new member refuses one that was made before it was added. */
     enum err_code (*snapshot)(struct raft_log_view *view, struct raft_snapshot *ret_snapshot);
 };
 

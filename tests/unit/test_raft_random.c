@@ -444,6 +444,17 @@ static void act(struct cluster *cluster)
     check_leader(cluster, member);
 }
 
+/* Without step_down_on_removal a leader that removed itself leads on and takes no proposals; whoever
+ * runs it stops it. */
+static bool leads_as_stranger(const struct member *member)
+{
+    struct raft_conf_state state;
+    raft_configuration(member->raft, &state);
+    return raft_role(member->raft) == RAFT_LEADER &&
+           !raft_id_set_contains(&state.voters, member->config.id) &&
+           !raft_id_set_contains(&state.voters_outgoing, member->config.id);
+}
+
 static void describe(struct cluster *cluster)
 {
     struct buf buf = {0};
@@ -482,6 +493,11 @@ static void heal(struct cluster *cluster)
                 work_apply(cluster, member);
             if (raft_role(member->raft) == RAFT_LEADER && round % 20 == 0)
                 propose(cluster, member);
+            if (round % 100 == 99 && leads_as_stranger(member))
+                crash(cluster, member);
+            /* A snapshot from before a member was added does not help it. */
+            if (round % 40 == 39)
+                compact(member);
         }
         for (size_t count = cluster->network_count; count > 0; count--)
             deliver(cluster, false);
