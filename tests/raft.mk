@@ -16,6 +16,26 @@ tests_unit_test_raft_random_SOURCES = tests/unit/test_raft_random.c $(RAFT_STORA
 tests_unit_test_raft_random_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raft_random_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
 
+UNIT += tests/unit/test_raft_wire
+tests_unit_test_raft_wire_SOURCES = tests/unit/test_raft_wire.c
+tests_unit_test_raft_wire_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_wire_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += tests/unit/test_raft_print
+tests_unit_test_raft_print_SOURCES = tests/unit/test_raft_print.c
+tests_unit_test_raft_print_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_print_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += tests/unit/test_raft_memory
+tests_unit_test_raft_memory_SOURCES = tests/unit/test_raft_memory.c $(RAFT_STORAGE)
+tests_unit_test_raft_memory_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_memory_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += tests/unit/test_raft_core
+tests_unit_test_raft_core_SOURCES = tests/unit/test_raft_core.c $(RAFT_STORAGE)
+tests_unit_test_raft_core_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_core_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
 # Etcd's conversations, which stand outside of this tree, and our own.
 dist_check_SCRIPTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh
 TESTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh

@@ -274,22 +274,18 @@ static size_t find_difference(const struct log *log, const struct entry *entries
 }
 
 /* Paper 5.3: entries are cut off only where they conflict; what is already there stays. */
-enum err_code log_maybe_append(struct raft *raft, const struct raft_message *message,
-                               raft_index *ret_last)
+bool log_maybe_append(struct raft *raft, const struct raft_message *message, raft_index *ret_last)
 {
     struct log *log = &raft->log;
     if (!log_matches(log, (struct entry_mark){message->log_term, message->index}))
-        return ERR_NOT_FOUND;
+        return false;
     raft_index last = message->index + message->entry_count;
     size_t place = find_difference(log, message->entries, message->entry_count);
-    if (place < message->entry_count) {
-        if (message->entries[place].index <= log->committed)
-            return ERR_CORRUPT;
+    if (place < message->entry_count)
         log_append(raft, message->entries + place, message->entry_count - place);
-    }
     log_commit_to(log, min_u64(message->commit, last));
     *ret_last = last;
-    return ERR_OK;
+    return true;
 }
 
 void log_commit_to(struct log *log, raft_index index)

@@ -293,7 +293,8 @@ static enum err_code step_from_leader(struct raft *raft, const struct raft_messa
 {
     switch (message->type) {
     case RAFT_MSG_APP:
-        return raft_step_append(raft, message);
+        raft_step_append(raft, message);
+        return ERR_OK;
     case RAFT_MSG_HEARTBEAT:
         return raft_step_heartbeat(raft, message);
     default:

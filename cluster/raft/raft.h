@@ -289,8 +289,8 @@ void raft_free(struct raft *raft);      /* NULL is fine */
  *   message"), or a message that no correct peer sends (an entry array that is not dense, a snapshot
  *   whose configuration cannot be read, an append answer beyond our log): it is passed over.
  * NOT_FOUND: an answer from somebody who is not a member ("cannot step as peer not found").
- * CORRUPT: a leader's message contradicts what is committed here, or counts on entries that this
- *   member has acknowledged and no longer has: its log cannot be trusted, the member must stop.
+ * CORRUPT: a leader counts on entries that this member has acknowledged and no longer has: its log
+ *   cannot be trusted, the member must stop.
  * NO_LEADER, BUSY: as raft_propose, for a proposal forwarded by a follower. */
 enum err_code raft_step(struct raft *raft, const struct raft_message *message) MUST_USE;
 

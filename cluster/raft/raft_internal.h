@@ -204,10 +204,8 @@ struct entry_mark log_find_conflict(const struct log *log, raft_index index, raf
 enum err_code log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
                         const struct entry **ret_entries, size_t *ret_count);
 void log_append(struct raft *raft, const struct entry *entries, size_t count);
-/* A follower's append. NOT_FOUND: the entry before does not match. CORRUPT: what is committed here
- * would be replaced. */
-enum err_code log_maybe_append(struct raft *raft, const struct raft_message *message,
-                               raft_index *ret_last);
+/* A follower's append, of entries behind what is committed. False: the entry before does not match. */
+bool log_maybe_append(struct raft *raft, const struct raft_message *message, raft_index *ret_last);
 void log_commit_to(struct log *log, raft_index index);
 void log_applied_to(struct log *log, raft_index index, uint64_t size);
 void log_accept_applying(struct log *log, raft_index index, uint64_t size, bool allow_unstable);
@@ -333,7 +331,7 @@ void raft_broadcast_append(struct raft *raft);
 void raft_broadcast_heartbeat(struct raft *raft);
 bool raft_maybe_send_append(struct raft *raft, struct progress *progress, bool if_empty);
 bool raft_maybe_commit(struct raft *raft);
-enum err_code raft_step_append(struct raft *raft, const struct raft_message *message);
+void raft_step_append(struct raft *raft, const struct raft_message *message);
 enum err_code raft_step_append_response(struct raft *raft, struct progress *progress,
                                const struct raft_message *message);
 enum err_code raft_step_heartbeat(struct raft *raft, const struct raft_message *message);

@@ -282,23 +282,15 @@ static void reject_append(struct raft *raft, const struct raft_message *message)
                     });
 }
 
-enum err_code raft_step_append(struct raft *raft, const struct raft_message *message)
+void raft_step_append(struct raft *raft, const struct raft_message *message)
 {
     raft_index last = 0;
-    if (message->index < raft->log.committed) {
+    if (message->index < raft->log.committed)
         answer_append(raft, message->from, raft->log.committed);
-        return ERR_OK;
-    }
-    switch (log_maybe_append(raft, message, &last)) {
-    case ERR_OK:
+    else if (log_maybe_append(raft, message, &last))
         answer_append(raft, message->from, last);
-        return ERR_OK;
-    case ERR_CORRUPT:
-        return ERR_CORRUPT;
-    default:
+    else
         reject_append(raft, message);
-        return ERR_OK;
-    }
 }
 
 enum err_code raft_step_heartbeat(struct raft *raft, const struct raft_message *message)
