@@ -115,8 +115,10 @@ static bool parse_size(const char *text, uint64_t *ret)
 static bool parse_choice(const char *text, const char *words, void *to)
 {
     size_t size = strlen(text);
+    if (size == 0 || strchr(text, '|'))
+        return false;
     for (int value = 0; words; value++) {
-        if (size && strncmp(words, text, size) == 0 && (words[size] == '|' || words[size] == 0)) {
+        if (strncmp(words, text, size) == 0 && (words[size] == '|' || words[size] == 0)) {
             memcpy(to, &(unsigned){(unsigned)value}, sizeof(unsigned));
             return true;
         }
