@@ -30,6 +30,7 @@ struct snapshotter {
     bool in_flight;
     raft_index durable;             /* what the job found */
     raft_index marked;              /* highest mark handed to the log */
+    raft_index released;            /* highest durable mark that memory and segments were dropped for */
     raft_index checked_applied;     /* applied when a job last began */
     int64_t due_ns;
     uint64_t disk_total, disk_free; /* found by the job */

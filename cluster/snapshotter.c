@@ -54,7 +54,7 @@ void snapshotter_open(struct node *node, raft_index marked)
     store_configuration(node->store, &encoded);
     snapshotter_note_configuration(node, store_applied(node->store), buf_bytes(&encoded));
     buf_release(&encoded);
-    node->snapshotter.marked = marked;
+    node->snapshotter.marked = node->snapshotter.released = marked;
     find_space(node);
 }
 
@@ -119,8 +119,9 @@ void snapshotter_release_log(struct node *node)
 {
     struct wal_stats stats;
     wal_get_stats(node->wal, &stats);
-    if (stats.mark_index <= raftlog_first(&node->raftlog) - 1)
+    if (stats.mark_index <= node->snapshotter.released)
         return;
+    node->snapshotter.released = stats.mark_index;
     raftlog_compact(&node->raftlog, stats.mark_index);
     wal_release(node->wal, stats.mark_index);
 }
