@@ -32,18 +32,24 @@ enum err_code names_record_changed(struct batch *batch, enum names_record which,
                                    kv_rev revision, kv_time time, unsigned *changes,
                                    struct err *err) MUST_USE;
 
-/* The newest state. NOT_FOUND (no text): nothing stands there. Answers live in arena. */
+/* The newest state. NOT_FOUND (no text): nothing stands there. Answers live in arena. The directory ""
+ * itself is asked for as name "/" in directory "": no name has a '/'. */
 enum err_code names_lookup(const struct view *view, const struct kv_lookup *lookup,
                            struct arena *arena, struct kv_name *ret, struct err *err) MUST_USE;
 enum err_code names_list(const struct view *view, const struct kv_list *list, struct arena *arena,
                          struct kv_list_result *ret, struct err *err) MUST_USE;
 
 /* As it was at a revision, from column k. The caller has checked the revision against floor and newest.
- * directory counts and change times of a past revision: see names.c. */
+ * Of a past directory name_count is 0 and directory_count UINT64_MAX (not known without a walk); its
+ * change is that of its record, else the creation of the first thing below. */
 enum err_code names_lookup_at(const struct view *view, const struct kv_lookup *lookup, kv_rev at,
                               struct arena *arena, struct kv_name *ret, struct err *err) MUST_USE;
 enum err_code names_list_at(const struct view *view, const struct kv_list *list, kv_rev at,
                             struct arena *arena, struct kv_list_result *ret,
                             struct err *err) MUST_USE;
+
+/* Recomputes column d from the live keys at revision at, the newest, and compares row by row. CORRUPT:
+ * they differ (the text names the first row that does). Walks everything: tests, simulation, debugging. */
+enum err_code names_validate(const struct view *view, kv_rev at, struct err *err) MUST_USE;
 
 #endif

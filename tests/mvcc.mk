@@ -1,1 +1,9 @@
 # Tests of mvcc.
+
+# Names, sessions, settings, quota, the system range, rename.
+noinst_HEADERS += tests/unit/tree_fixture.h
+TREE_TEST_LIBS = libmvcc.a libproto.a libbase.a $(CMOCKA_LIBS) $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
+
+UNIT += tests/unit/test_names
+tests_unit_test_names_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_names_LDADD = $(TREE_TEST_LIBS)
