@@ -98,6 +98,29 @@ static void save_start(struct handle *handle)
 
 /* ---- the txn ---- */
 
+static void save_set_content(struct handle *handle, struct bytes key)
+{
+    struct handles *handles = handle->handles;
+    struct save *save = &handle->save;
+    buf_assign(&handle->key, key);
+    content_unref(handles, handle->content);
+    handle->content = content_get(handles, buf_bytes(&handle->key), save->newest.mod_revision);
+    content_fill(handles, handle->content, blob_copy(buf_bytes(&save->content)));
+}
+
+/* The attempt whose answer was lost did happen, and value is what it left. */
+static void save_settle(struct handle *handle, struct bytes value)
+{
+    struct save *save = &handle->save;
+    buf_assign(&save->content, value);
+    handle_set_file(handle, &save->newest);
+    save_set_content(handle, op_key(&save->op, handle->node));
+    cache_own_change(handle->handles->fs, handle->node, &handle->file);
+    staging_saved(&handle->staging, buf_bytes(&save->content));
+    handle->has_unsettled = handle->moved = false;
+    save_end(handle, ERR_OK);
+}
+
 /* Reads what stands now, to replay the list on it. */
 static void save_on_loaded(struct fs_op *op, enum err_code code)
 {
@@ -113,13 +136,7 @@ static void save_on_loaded(struct fs_op *op, enum err_code code)
     }
     struct bytes value = range->items[0].value;
     if (handle->has_unsettled && bytes_equal(value, buf_bytes(&handle->unsettled))) {
-        struct save *save = &handle->save;      /* the attempt whose answer was lost did happen */
-        buf_assign(&save->content, value);
-        handle_set_file(handle, &save->newest);
-        cache_own_change(op->fs, handle->node, &handle->file);
-        staging_saved(&handle->staging, buf_bytes(&save->content));
-        handle->has_unsettled = false;
-        save_end(handle, ERR_OK);
+        save_settle(handle, value);
         return;
     }
     handle->has_unsettled = false;
@@ -275,16 +292,6 @@ static void save_update_file(struct handle *handle, const struct kv_item *item)
         attr->st_mtim = layout_timespec(save->meta.mtime);
     if (save->meta.has_atime)
         attr->st_atim = layout_timespec(save->meta.atime);
-}
-
-static void save_set_content(struct handle *handle, struct bytes key)
-{
-    struct handles *handles = handle->handles;
-    struct save *save = &handle->save;
-    buf_assign(&handle->key, key);
-    content_unref(handles, handle->content);
-    handle->content = content_get(handles, buf_bytes(&handle->key), save->newest.mod_revision);
-    content_fill(handles, handle->content, blob_copy(buf_bytes(&save->content)));
 }
 
 static void save_succeed(struct handle *handle)

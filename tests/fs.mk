@@ -21,3 +21,15 @@ tests_unit_test_nodes_LDADD = libfs.a libbase.a $(CMOCKA_LIBS)
 UNIT += tests/unit/test_mount_options
 tests_unit_test_mount_options_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_mount_options_LDADD = libfs.a libbase.a $(CMOCKA_LIBS)
+# a mount without a kernel and without a member
+noinst_LIBRARIES += libsimmount.a
+libsimmount_a_SOURCES = \
+	tests/sim/kv_direct.c tests/sim/kv_direct.h \
+	tests/sim/sim_kernel.c tests/sim/sim_kernel.h \
+	tests/sim/sim_mount.c tests/sim/sim_mount.h
+SIM_MOUNT_LDADD = libsimmount.a libfs.a libmvcc.a libproto.a libbase.a \
+	$(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(FUSE_LIBS) $(CMOCKA_LIBS) -lpthread
+
+UNIT += tests/unit/test_op_file
+tests_unit_test_op_file_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_op_file_LDADD = $(SIM_MOUNT_LDADD)

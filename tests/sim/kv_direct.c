@@ -1,0 +1,294 @@
+#include "tests/sim/kv_direct.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/check.h"
+#include "proto/base/mem.h"
+#include "proto/kv_pb.h"
+
+#define CLUSTER_ID 0x10c0
+#define FIRST_CLOCK 1795000000000000000LL       /* in November 2026 */
+#define TICK_NS 1000000
+
+static void fail(const struct err *err)
+{
+    fprintf(stderr, "kv_direct: %s\n", err->text);
+    abort();
+}
+
+/* ---- entries ---- */
+
+static struct blob *encode(struct kv_direct *direct, const struct entry_request *request)
+{
+    struct blob *payload = entry_request_encode(request);
+    direct->clock += TICK_NS;
+    entry_stamp_set(payload, direct->clock);
+    return payload;
+}
+
+static void tell(struct kv_direct *direct, bool own)
+{
+    size_t count;
+    const struct store_change *changes = store_changes(direct->store, &count);
+    for (size_t i = 0; i < count && direct->observer; i++)
+        direct->observer->changed(direct->observer, changes[i].key, changes[i].changes,
+                                  changes[i].revision, own);
+}
+
+/* One entry, one batch. */
+static void apply(struct kv_direct *direct, const struct entry_request *request, bool own,
+                  struct store_result *ret)
+{
+    struct err err = {0};
+    struct blob *payload = encode(direct, request);
+    struct entry entry = {.term = 1, .index = ++direct->index, .payload = payload};
+    store_begin(direct->store);
+    if (store_apply(direct->store, &entry, true, ret, &err) != ERR_OK ||
+        store_commit(direct->store, &err) != ERR_OK)
+        fail(&err);
+    blob_unref(payload);
+    tell(direct, own);
+}
+
+/* ---- requests ---- */
+
+static enum err_code run_txn(struct kv_direct *direct, struct kv_request *request)
+{
+    struct entry_request entry = {.kind = ENTRY_TXN, .privileged = request->privileged,
+                                  .txn = request->txn};
+    struct store_result result = {0};
+    enum err_code code = kv_validate_txn(&request->txn, &request->err);
+    if (code != ERR_OK)
+        return code;
+    direct->writes++;
+    apply(direct, &entry, true, &result);
+    arena_release(&request->arena);
+    request->arena = result.arena;
+    request->result = result.result;
+    request->revision = result.revision;
+    request->err = result.err;
+    if (!direct->lose_answers)
+        return result.code;
+    code = direct->lose_answers;
+    if (direct->lose_count && --direct->lose_count == 0)
+        direct->lose_answers = ERR_OK;
+    return err_set(&request->err, code, "the answer is lost");
+}
+
+static enum err_code run_compact(struct kv_direct *direct, struct kv_request *request)
+{
+    struct entry_request entry = {.kind = ENTRY_COMPACT, .compact = request->compact};
+    struct store_result result = {0};
+    apply(direct, &entry, true, &result);
+    request->revision = result.revision;
+    request->err = result.err;
+    arena_release(&result.arena);
+    return result.code;
+}
+
+static enum err_code run_read(struct kv_direct *direct, struct kv_request *request)
+{
+    struct store *store = direct->store;
+    switch (request->kind) {
+    case KV_RANGE:
+        request->result.kind = KV_OP_RANGE;
+        return store_range(store, &request->range, &request->arena, &request->result.range,
+                           &request->revision, &request->err);
+    case KV_LOOKUP:
+        return store_lookup(store, &request->lookup, &request->arena, &request->name,
+                            &request->revision, &request->err);
+    case KV_LIST:
+        return store_list(store, &request->list, &request->arena, &request->listing,
+                          &request->revision, &request->err);
+    case KV_CURRENT:
+        request->revision = store_revision(store);
+        return ERR_OK;
+    default:
+        return err_set(&request->err, ERR_NOT_CAPABLE, "no leases here");
+    }
+}
+
+static bool is_write(const struct kv_request *request)
+{
+    return request->kind == KV_TXN || request->kind == KV_COMPACT;
+}
+
+static enum err_code run(struct kv_direct *direct, struct kv_request *request)
+{
+    if (request->state)
+        return err_set(&request->err, ERR_CANCELED, "canceled");
+    enum err_code refused = is_write(request) ? direct->refuse_writes : direct->refuse_reads;
+    if (refused)
+        return err_set(&request->err, refused, "refused");
+    if (request->kind == KV_TXN)
+        return run_txn(direct, request);
+    if (request->kind == KV_COMPACT)
+        return run_compact(direct, request);
+    return run_read(direct, request);
+}
+
+size_t kv_direct_turn(struct kv_direct *direct)
+{
+    struct list now, held;
+    size_t count = 0;
+    list_init(&now);
+    list_init(&held);
+    list_splice_back(&now, &direct->queue);
+    for (struct list *link; (link = list_pop_front(&now)) != NULL;) {
+        struct kv_request *request = container_of(link, struct kv_request, link);
+        if (direct->hold_writes && is_write(request) && !request->state) {
+            list_push_back(&held, link);
+            continue;
+        }
+        enum err_code code = run(direct, request);
+        request->owner = NULL;
+        direct->requests++;
+        count++;
+        request->done(request, code);
+    }
+    list_splice_back(&held, &direct->queue);
+    list_splice_back(&direct->queue, &held);
+    return count;
+}
+
+bool kv_direct_is_idle(const struct kv_direct *direct) { return list_is_empty(&direct->queue); }
+
+/* ---- the contract ---- */
+
+static struct kv_direct *direct_of(struct kv *kv) { return container_of(kv, struct kv_direct, kv); }
+
+static void direct_submit(struct kv *kv, struct kv_request *request)
+{
+    CHECK(request->owner == NULL && request->done);
+    request->owner = kv;
+    request->state = NULL;
+    list_push_back(&direct_of(kv)->queue, &request->link);
+}
+
+static void direct_cancel(struct kv *kv, struct kv_request *request)
+{
+    request->state = kv;            /* any mark will do */
+}
+
+static unsigned direct_capabilities(struct kv *kv) { return direct_of(kv)->capabilities; }
+
+static void direct_status(struct kv *kv, struct kv_status *ret)
+{
+    struct kv_direct *direct = direct_of(kv);
+    *ret = direct->status;
+    ret->cluster_id = CLUSTER_ID;
+    ret->member_id = ret->leader_id = 1;
+    ret->revision = store_revision(direct->store);
+    ret->compact_revision = store_compact_revision(direct->store);
+    ret->clock = direct->clock;
+    ret->applied_index = ret->raft_index = direct->index;
+    store_quota_get(direct->store, &ret->quota_used, &ret->quota_limit, &ret->key_count);
+    struct store_settings settings;
+    store_settings_get(direct->store, &settings);
+    ret->file_size_max = settings.file_size_max;
+}
+
+static void direct_observe(struct kv *kv, struct kv_observer *observer)
+{
+    direct_of(kv)->observer = observer;
+}
+
+static const struct kv_ops direct_ops = {direct_submit, direct_cancel, direct_capabilities,
+                                         direct_status, direct_observe};
+
+/* ---- life ---- */
+
+enum err_code kv_direct_init_on(struct kv_direct *direct, struct backend *backend, struct err *err)
+{
+    struct store_options options = {.backend = backend, .cluster_id = CLUSTER_ID, .member_id = 1,
+                                    .generation = 1, .create = true};
+    memset(direct, 0, sizeof(*direct));
+    enum err_code code = store_open(&direct->store, &options, err);
+    if (code != ERR_OK)
+        return code;
+    direct->kv.ops = &direct_ops;
+    list_init(&direct->queue);
+    direct->index = store_applied(direct->store);
+    direct->clock = store_clock(direct->store);
+    if (direct->clock < FIRST_CLOCK)
+        direct->clock = FIRST_CLOCK;
+    direct->capabilities = KV_CAN_NAMES | KV_CAN_RENAME | KV_CAN_TIMES | KV_CAN_SYSTEM |
+                           KV_CAN_OBSERVE;
+    direct->status.has_quorum = direct->status.alone = true;
+    return ERR_OK;
+}
+
+void kv_direct_init(struct kv_direct *direct)
+{
+    struct err err = {0};
+    struct backend_memory *memory = backend_memory_new(0);
+    if (kv_direct_init_on(direct, backend_memory_open(memory), &err) != ERR_OK)
+        fail(&err);
+    direct->memory = memory;
+}
+
+void kv_direct_release(struct kv_direct *direct)
+{
+    CHECK(list_is_empty(&direct->queue));
+    store_close(direct->store);
+    if (direct->memory)
+        backend_memory_free(direct->memory);
+}
+
+/* ---- another host ---- */
+
+kv_rev kv_direct_other_txn(struct kv_direct *direct, const struct kv_txn *txn)
+{
+    struct entry_request entry = {.kind = ENTRY_TXN, .privileged = true, .txn = *txn};
+    struct store_result result = {0};
+    apply(direct, &entry, false, &result);
+    CHECK(result.code == ERR_OK);
+    arena_release(&result.arena);
+    return result.revision;
+}
+
+kv_rev kv_direct_other_put(struct kv_direct *direct, const char *key, const char *value)
+{
+    struct kv_op op = {.kind = KV_OP_PUT,
+                       .put = {.key = bytes_of_text(key), .value = bytes_of_text(value)}};
+    return kv_direct_other_txn(direct, &(struct kv_txn){.success = &op, .success_count = 1});
+}
+
+kv_rev kv_direct_other_delete(struct kv_direct *direct, const char *key)
+{
+    struct kv_op op = {.kind = KV_OP_DELETE, .del = {.key = bytes_of_text(key)}};
+    return kv_direct_other_txn(direct, &(struct kv_txn){.success = &op, .success_count = 1});
+}
+
+void kv_direct_compact(struct kv_direct *direct, kv_rev revision)
+{
+    struct entry_request entry = {.kind = ENTRY_COMPACT, .compact = {.revision = revision}};
+    struct store_result result = {0};
+    struct err err = {0};
+    apply(direct, &entry, false, &result);
+    CHECK(result.code == ERR_OK);
+    arena_release(&result.arena);
+    for (bool done = false; !done;) {
+        kv_rev compacted;
+        uint64_t bytes;
+        if (store_compact_step(direct->store, &done, &compacted, &bytes, &err) != ERR_OK)
+            fail(&err);
+    }
+}
+
+bool kv_direct_value(struct kv_direct *direct, const char *key, struct buf *ret)
+{
+    struct kv_range range = {.key = bytes_of_text(key)};
+    struct kv_range_result result;
+    struct arena arena = {0};
+    struct err err = {0};
+    kv_rev revision;
+    if (store_range(direct->store, &range, &arena, &result, &revision, &err) != ERR_OK)
+        fail(&err);
+    bool found = result.count == 1;
+    if (found)
+        buf_append(ret, result.items[0].value);
+    arena_release(&arena);
+    return found;
+}

@@ -1,0 +1,918 @@
+/* Open files, request by request as kernels were seen to send them. */
+#include "tests/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "tests/sim/sim_mount.h"
+
+static int setup(void **state)
+{
+    struct sim_mount *mount = malloc(sizeof(*mount));
+    sim_mount_init(mount);
+    *state = mount;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    sim_mount_release(*state);
+    free(*state);
+    return 0;
+}
+
+/* What every host sees at key; NULL: nothing. */
+static void assert_value(struct sim_mount *mount, const char *key, const char *expected)
+{
+    struct buf value = {0};
+    bool found = kv_direct_value(&mount->direct, key, &value);
+    if (!expected)
+        assert_false(found);
+    else
+        assert_true(found);
+    if (expected)
+        assert_bytes_equal(buf_bytes(&value), bytes_of_text(expected));
+    buf_release(&value);
+}
+
+static void assert_reads(struct sim_mount *mount, const struct sim_file *file, const char *expected)
+{
+    assert_int_equal(sim_read(mount, file, 0, 100000), 0);
+    assert_bytes_equal(buf_bytes(&mount->data), bytes_of_text(expected));
+}
+
+static uint64_t writes(const struct sim_mount *mount) { return mount->direct.writes; }
+
+/* ---- saving ---- */
+
+/* echo 8080 > port: OPEN, SETATTR, FLUSH (of the first descriptor), WRITE, FLUSH. */
+static void test_shell_redirection(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file, reader;
+    kv_direct_other_put(&mount->direct, "/port", "80\n");
+    assert_int_equal(sim_open_path(mount, "port", O_WRONLY | O_TRUNC, P1, &file), 0);
+    assert_int_equal(mount->attr.st_size, 3);           /* a reader's pages are not to go */
+    assert_int_equal(sim_flush(mount, &file, P1), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "8080\n"), 0);
+    assert_value(mount, "/port", "80\n");
+    assert_int_equal(sim_open_path(mount, "port", O_RDONLY, P2, &reader), 0);
+    assert_reads(mount, &reader, "80\n");
+    assert_int_equal(sim_flush(mount, &file, P1), 0);
+    assert_value(mount, "/port", "8080\n");
+    assert_int_equal(writes(mount), 1);
+    assert_reads(mount, &reader, "80\n");
+    sim_release(mount, &file);
+    sim_release(mount, &reader);
+    assert_int_equal(writes(mount), 1);
+}
+
+/* echo 8080 > new: the name is there for this mount, and for nobody else, until it is saved. */
+static void test_new_file_is_one_commit(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t node;
+    assert_int_equal(sim_open_path(mount, "new", O_WRONLY | O_CREAT | O_TRUNC, P1, &file), 0);
+    ino_t ino = mount->attr.st_ino;
+    assert_int_equal(sim_flush(mount, &file, P1), 0);
+    assert_value(mount, "/new", NULL);
+    assert_int_equal(sim_write(mount, &file, 0, "8080\n"), 0);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "new", &node), 0);
+    assert_int_equal(node, file.node);
+    assert_int_equal(mount->attr.st_size, 5);
+    assert_int_equal(writes(mount), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/new", "8080\n");
+    assert_int_equal(writes(mount), 1);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "new", &node), 0);
+    assert_int_equal(node, file.node);
+    assert_int_equal(mount->attr.st_ino, ino);
+    assert_int_equal(mount->attr.st_size, 5);
+    assert_int_equal(mount->attr.st_mode, S_IFREG | 0644);
+}
+
+/* ( echo a; /bin/echo b; echo c ) > f: the child's FLUSH publishes no half. */
+static void test_forked_child(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file, child;
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_CREAT | O_TRUNC, P1, &file), 0);
+    child = file;
+    child.pid = P2;
+    assert_int_equal(sim_flush(mount, &file, P1), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "a\n"), 0);
+    assert_int_equal(sim_write(mount, &child, 2, "b\n"), 0);
+    assert_int_equal(sim_flush(mount, &file, P2), 0);
+    assert_value(mount, "/f", NULL);
+    assert_int_equal(sim_write(mount, &file, 4, "c\n"), 0);
+    assert_int_equal(sim_flush(mount, &file, P1 + 3), 0);       /* another thread of the opener */
+    assert_value(mount, "/f", "a\nb\nc\n");
+    assert_int_equal(writes(mount), 1);
+    sim_release(mount, &file);
+}
+
+static void test_opener_is_gone(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_CREAT, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "x"), 0);
+    assert_int_equal(sim_flush(mount, &file, P2), 0);
+    assert_value(mount, "/f", NULL);
+    mount->gone[1] = true;
+    assert_int_equal(sim_flush(mount, &file, P2), 0);
+    assert_value(mount, "/f", "x");
+    sim_release(mount, &file);
+}
+
+/* A parent opens, hands the file to its child, and closes: it is out, and each FLUSH publishes. */
+static void test_opener_hands_over(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY, P1, &file), 0);
+    file.pid = P2;
+    assert_int_equal(sim_flush(mount, &file, P2), 0);
+    assert_int_equal(sim_flush(mount, &file, P1), 0);           /* nothing dirty after a foreign one */
+    assert_int_equal(sim_write(mount, &file, 0, "new"), 0);
+    assert_value(mount, "/f", "old");
+    assert_int_equal(sim_flush(mount, &file, P2), 0);
+    assert_value(mount, "/f", "new");
+    sim_release(mount, &file);
+}
+
+static void test_bare_truncate(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_TRUNC, P1, &file), 0);
+    assert_int_equal(sim_flush(mount, &file, P1), 0);
+    assert_value(mount, "/f", "old");
+    assert_int_equal(sim_flush(mount, &file, P1), 0);           /* : > f */
+    assert_value(mount, "/f", "");
+    sim_release(mount, &file);
+
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_TRUNC, P1, &file), 0);
+    sim_mount_expire_timers(mount);
+    assert_value(mount, "/f", "");
+    assert_int_equal(sim_write(mount, &file, 0, "x"), 0);
+    sim_mount_expire_timers(mount);                             /* what is written waits for close */
+    assert_value(mount, "/f", "");
+    sim_release(mount, &file);
+    sim_mount_settle(mount);
+    assert_value(mount, "/f", "x");
+
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_TRUNC, P1, &file), 0);
+    assert_int_equal(sim_fsync(mount, &file), 0);
+    assert_value(mount, "/f", "");
+    sim_release(mount, &file);
+}
+
+/* wait(); stat(): a commit that RELEASE began is awaited. */
+static void test_release_is_awaited(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t node;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "longer"), 0);
+    assert_int_equal(sim_flush(mount, &file, P2), 0);
+    sim_release(mount, &file);
+    assert_value(mount, "/f", "old");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    assert_int_equal(mount->attr.st_size, 6);
+    assert_value(mount, "/f", "longer");
+}
+
+static void test_sync_and_append(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    assert_int_equal(sim_open_path(mount, "s", O_WRONLY | O_CREAT | O_SYNC, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "1"), 0);
+    assert_value(mount, "/s", "1");
+    assert_int_equal(sim_write(mount, &file, 1, "2"), 0);
+    assert_value(mount, "/s", "12");
+    assert_int_equal(sim_close(mount, &file), 0);
+
+    assert_int_equal(sim_open_path(mount, "log", O_WRONLY | O_CREAT | O_APPEND, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "one\n"), 0);
+    assert_value(mount, "/log", NULL);
+    sim_mount_expire_timers(mount);                             /* a second has passed */
+    assert_value(mount, "/log", "one\n");
+    char *line = malloc(70001);
+    memset(line, 'x', 70000);
+    line[70000] = '\0';
+    assert_int_equal(sim_write(mount, &file, 0, line), 0);      /* more than 64 KiB do not wait */
+    sim_mount_settle(mount);
+    struct buf value = {0};
+    assert_true(kv_direct_value(&mount->direct, "/log", &value));
+    assert_int_equal(value.size, 70004);
+    buf_release(&value);
+    free(line);
+    assert_int_equal(sim_close(mount, &file), 0);
+}
+
+static void test_exclusive_create_is_committed_first(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file, other;
+    assert_int_equal(sim_create(mount, "lock", O_WRONLY | O_CREAT | O_EXCL, 0644, P1, &file), 0);
+    assert_value(mount, "/lock", "");
+    assert_int_equal(sim_create(mount, "lock", O_WRONLY | O_CREAT | O_EXCL, 0644, P2, &other),
+                     -EEXIST);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_int_equal(writes(mount), 2);                 /* each O_EXCL tried; the close had nothing */
+
+    /* A name that is pending here is committed first, so that the second one fails. */
+    assert_int_equal(sim_create(mount, "p", O_WRONLY | O_CREAT, 0644, P1, &file), 0);
+    assert_int_equal(sim_create(mount, "p", O_WRONLY | O_CREAT | O_EXCL, 0644, P2, &other), -EEXIST);
+    assert_value(mount, "/p", "");
+    assert_int_equal(sim_close(mount, &file), 0);
+}
+
+/* tar x and cp -a: owner, mode and times are saved with the content. */
+static void extract(struct sim_mount *mount, const char *name, int flags, uint64_t commits)
+{
+    struct sim_file file;
+    struct stat attr = {.st_mode = S_IFREG | 0640, .st_uid = 5, .st_gid = 6,
+                        .st_mtim = {1000000000, 5}, .st_atim = {1000000001, 6}};
+    uint64_t node, before = writes(mount);
+    assert_int_equal(sim_create(mount, name, O_WRONLY | O_CREAT | flags, 0600, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "content"), 0);
+    assert_int_equal(sim_setattr(mount, file.node, NULL, KERNEL_SET_MTIME | KERNEL_SET_ATIME, &attr,
+                                 P1), 0);
+    assert_int_equal(sim_setattr(mount, file.node, NULL, KERNEL_SET_UID | KERNEL_SET_GID, &attr, P1),
+                     0);
+    assert_int_equal(sim_setattr(mount, file.node, NULL, KERNEL_SET_MODE, &attr, P1), 0);
+    assert_int_equal(sim_getattr(mount, file.node, P1), 0);
+    assert_int_equal(mount->attr.st_mtim.tv_sec, 1000000000);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_int_equal(writes(mount), before + commits);
+    for (int i = 0; i < 2; i++) {                       /* as told, and as it is found */
+        assert_int_equal(mount->attr.st_mode, S_IFREG | 0640);
+        assert_int_equal(mount->attr.st_uid, 5);
+        assert_int_equal(mount->attr.st_gid, 6);
+        assert_int_equal(mount->attr.st_mtim.tv_sec, 1000000000);
+        assert_int_equal(mount->attr.st_atim.tv_nsec, 6);
+        assert_int_equal(sim_lookup(mount, NODE_ROOT, name, &node), 0);
+        assert_int_equal(mount->attr.st_size, 7);
+    }
+    assert_int_equal(node, file.node);
+}
+
+static void test_attributes_are_saved_with_the_content(void **state)
+{
+    struct sim_mount *mount = *state;
+    extract(mount, "plain", 0, 1);
+    extract(mount, "exclusive", O_EXCL, 2);
+    extract(mount, "again", 0, 1);
+}
+
+/* A later write makes the time that was set before it pass. */
+static void test_written_after_utimens(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    struct stat attr = {.st_mtim = {1000000000, 0}};
+    uint64_t node;
+    assert_int_equal(sim_create(mount, "f", O_WRONLY | O_CREAT, 0644, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "a"), 0);
+    assert_int_equal(sim_setattr(mount, file.node, NULL, KERNEL_SET_MTIME, &attr, P1), 0);
+    assert_int_equal(sim_write(mount, &file, 1, "b"), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    assert_true(mount->attr.st_mtim.tv_sec > 1000000000);
+}
+
+/* chmod on an open, dirty file by another process does not wait for the writer. */
+static void test_attributes_from_elsewhere(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    struct stat attr = {.st_mode = S_IFREG | 0600};
+    uint64_t node;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "new"), 0);
+    assert_int_equal(sim_setattr(mount, file.node, NULL, KERNEL_SET_MODE, &attr, P2), 0);
+    assert_int_equal(writes(mount), 1);
+    assert_int_equal(sim_getattr(mount, file.node, P1), 0);
+    assert_int_equal(mount->attr.st_mode, S_IFREG | 0600);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/f", "new");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    assert_int_equal(mount->attr.st_mode, S_IFREG | 0600);
+}
+
+static void test_truncate_without_a_handle(void **state)
+{
+    struct sim_mount *mount = *state;
+    uint64_t node;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "content");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    assert_int_equal(sim_truncate(mount, node, NULL, 3, P2), 0);
+    assert_int_equal(mount->attr.st_size, 3);
+    assert_value(mount, "/f", "con");
+    assert_int_equal(sim_truncate(mount, node, NULL, 5, P2), 0);
+    struct buf value = {0};
+    assert_true(kv_direct_value(&mount->direct, "/f", &value));
+    assert_bytes_equal(buf_bytes(&value), bytes_of("con\0\0", 5));
+    buf_release(&value);
+    assert_int_equal(sim_truncate(mount, node, NULL, 2 * MIB, P2), -EFBIG);
+    assert_int_equal(sim_truncate(mount, node, NULL, 0, P2), 0);
+    assert_value(mount, "/f", "");
+
+    /* With a handle it is staged. */
+    assert_int_equal(sim_open(mount, node, O_RDWR, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "abcdef"), 0);
+    assert_int_equal(sim_truncate(mount, node, &file, 2, P1), 0);
+    assert_int_equal(mount->attr.st_size, 2);
+    assert_value(mount, "/f", "");
+    assert_reads(mount, &file, "ab");
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/f", "ab");
+}
+
+static void test_too_big(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_CREAT, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, MIB - 2, "ab"), 0);
+    assert_int_equal(sim_write(mount, &file, MIB - 1, "ab"), -EFBIG);
+    assert_int_equal(sim_write(mount, &file, INT64_MAX - 1, "ab"), -EFBIG);
+    assert_int_equal(sim_close(mount, &file), 0);
+    struct buf value = {0};
+    assert_true(kv_direct_value(&mount->direct, "/f", &value));
+    assert_int_equal(value.size, MIB);
+    buf_release(&value);
+}
+
+/* ---- races ---- */
+
+static void test_appends_of_all_hosts_stay(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file a, b;
+    kv_direct_other_put(&mount->direct, "/log", "0\n");
+    assert_int_equal(sim_open_path(mount, "log", O_WRONLY | O_APPEND, P1, &a), 0);
+    assert_int_equal(sim_open_path(mount, "log", O_WRONLY | O_APPEND, P2, &b), 0);
+    assert_int_equal(sim_write(mount, &a, 0, "a\n"), 0);
+    assert_int_equal(sim_write(mount, &b, 0, "b\n"), 0);
+    kv_direct_other_put(&mount->direct, "/log", "0\nother\n");
+    assert_int_equal(sim_close(mount, &a), 0);
+    assert_int_equal(sim_close(mount, &b), 0);
+    assert_value(mount, "/log", "0\nother\na\nb\n");
+}
+
+/* A handle that goes on appending is based on what its last save left there. */
+static void test_append_goes_on(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    assert_int_equal(sim_open_path(mount, "log", O_RDWR | O_CREAT | O_APPEND, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "1\n"), 0);
+    assert_int_equal(sim_fsync(mount, &file), 0);
+    kv_direct_other_put(&mount->direct, "/log", "1\nother\n");
+    assert_int_equal(sim_write(mount, &file, 0, "2\n"), 0);
+    assert_reads(mount, &file, "1\n2\n");
+    assert_int_equal(sim_fsync(mount, &file), 0);
+    assert_value(mount, "/log", "1\nother\n2\n");
+    assert_reads(mount, &file, "1\nother\n2\n");
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_int_equal(writes(mount), 3);                         /* one was refused and repeated */
+}
+
+/* The answer to an append was lost: asked again it is not appended twice. */
+static void test_append_with_a_lost_answer(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/log", "0\n");
+    assert_int_equal(sim_open_path(mount, "log", O_WRONLY | O_APPEND, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "1\n"), 0);
+    mount->direct.lose_answers = ERR_TIMEOUT;
+    mount->direct.lose_count = 1;
+    assert_int_equal(sim_fsync(mount, &file), -ETIMEDOUT);
+    assert_int_equal(sim_fsync(mount, &file), 0);
+    assert_value(mount, "/log", "0\n1\n");
+    assert_int_equal(sim_write(mount, &file, 0, "2\n"), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/log", "0\n1\n2\n");
+}
+
+static void test_last_close_wins_whole(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_TRUNC, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "mine"), 0);
+    kv_direct_other_put(&mount->direct, "/f", "theirs, and longer");
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/f", "mine");
+}
+
+static void test_in_place_writes_and_other_hosts(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "0123456789");
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 2, "xx"), 0);
+    kv_direct_other_put(&mount->direct, "/f", "abcdefghij");
+    assert_int_equal(sim_flush(mount, &file, P1), -ESTALE);
+    sim_release(mount, &file);
+    sim_mount_settle(mount);
+    assert_value(mount, "/f", "abcdefghij");
+    assert_int_equal(conflicts_count(mount->fs), 1);
+    const struct conflict *conflict = conflicts_get(mount->fs, 0);
+    assert_bytes_equal(blob_bytes(conflict->content), bytes_of_text("01xx456789"));
+    assert_bytes_equal(conflict->key, bytes_of_text("/f"));
+    assert_ptr_equal(conflicts_find(mount->fs, conflict->name), conflict);
+    assert_null(conflicts_find(mount->fs, "f"));
+}
+
+static void test_in_place_writes_of_one_mount_merge(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file a, b, c;
+    kv_direct_other_put(&mount->direct, "/f", "0123456789");
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR, P1, &a), 0);
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR, P2, &b), 0);
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR, P3, &c), 0);
+    assert_int_equal(sim_write(mount, &a, 0, "a"), 0);
+    assert_int_equal(sim_write(mount, &b, 5, "b"), 0);
+    assert_int_equal(sim_write(mount, &c, 9, "c"), 0);
+    assert_int_equal(sim_close(mount, &a), 0);
+    assert_int_equal(sim_close(mount, &b), 0);
+    assert_value(mount, "/f", "a1234b6789");
+    kv_direct_other_put(&mount->direct, "/f", "theirs");        /* one link is not ours */
+    assert_int_equal(sim_close(mount, &c), -ESTALE);
+    assert_value(mount, "/f", "theirs");
+}
+
+static void test_created_elsewhere_meanwhile(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t node;
+    assert_int_equal(sim_open_path(mount, "a", O_WRONLY | O_CREAT | O_TRUNC, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "mine"), 0);
+    kv_direct_other_put(&mount->direct, "/a", "theirs");
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/a", "mine");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "a", &node), 0);
+
+    assert_int_equal(sim_open_path(mount, "b", O_WRONLY | O_CREAT | O_APPEND, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "mine\n"), 0);
+    kv_direct_other_put(&mount->direct, "/b", "theirs\n");
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/b", "theirs\nmine\n");
+
+    assert_int_equal(sim_open_path(mount, "c", O_WRONLY | O_CREAT, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "mine"), 0);
+    kv_direct_other_put(&mount->direct, "/c", "theirs");
+    assert_int_equal(sim_close(mount, &file), -ESTALE);
+    assert_value(mount, "/c", "theirs");
+}
+
+/* ---- pinned readers ---- */
+
+static void test_reads_are_never_torn(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file reader, later;
+    kv_direct_other_put(&mount->direct, "/f", "0123456789");
+    assert_int_equal(sim_open_path(mount, "f", O_RDONLY, P1, &reader), 0);
+    kv_direct_other_put(&mount->direct, "/f", "abcdefghij");    /* before it has read anything */
+    assert_int_equal(sim_read(mount, &reader, 0, 5), 0);
+    assert_true(sim_data_is(mount, "01234"));
+    kv_rev last = kv_direct_other_delete(&mount->direct, "/f");
+    kv_direct_compact(&mount->direct, last);
+    assert_int_equal(sim_read(mount, &reader, 5, 5), 0);
+    assert_true(sim_data_is(mount, "56789"));
+    assert_int_equal(sim_read(mount, &reader, 10, 5), 0);
+    assert_true(sim_data_is(mount, ""));
+    kv_direct_other_put(&mount->direct, "/f", "new");
+    assert_int_equal(sim_open_path(mount, "f", O_RDONLY, P1, &later), 0);
+    assert_reads(mount, &later, "new");
+    assert_reads(mount, &reader, "0123456789");
+    assert_int_not_equal(later.node, reader.node);
+    sim_release(mount, &reader);
+    sim_release(mount, &later);
+}
+
+static void test_compaction_before_the_first_read(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file same, changed;
+    kv_direct_other_put(&mount->direct, "/same", "1");
+    kv_direct_other_put(&mount->direct, "/changed", "1");
+    assert_int_equal(sim_open_path(mount, "same", O_RDONLY, P1, &same), 0);
+    assert_int_equal(sim_open_path(mount, "changed", O_RDONLY, P1, &changed), 0);
+    kv_direct_compact(&mount->direct, kv_direct_other_put(&mount->direct, "/changed", "2"));
+    assert_reads(mount, &same, "1");
+    assert_int_equal(sim_read(mount, &changed, 0, 10), -ESTALE);
+    sim_release(mount, &same);
+    sim_release(mount, &changed);
+}
+
+/* Many readers of one version hold one copy of it. */
+static void test_readers_share(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file files[20];
+    kv_direct_other_put(&mount->direct, "/f", "shared");
+    uint64_t before = mount->direct.requests;
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(sim_open_path(mount, "f", O_RDONLY, P1, &files[i]), 0);
+        assert_reads(mount, &files[i], "shared");
+    }
+    assert_int_equal(mount->direct.requests - before, 41);      /* LOOKUP and OPEN each, and one read */
+    for (int i = 0; i < 20; i++)
+        sim_release(mount, &files[i]);
+}
+
+static void test_fstat_agrees_with_read(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file reader, writer;
+    kv_direct_other_put(&mount->direct, "/f", "12345");
+    assert_int_equal(sim_open_path(mount, "f", O_RDONLY, P1, &reader), 0);
+    kv_direct_other_put(&mount->direct, "/f", "123456789");
+    assert_int_equal(sim_getattr(mount, reader.node, P1 + 5), 0);
+    assert_int_equal(mount->attr.st_size, 5);
+    assert_int_equal(sim_getattr(mount, reader.node, P2), 0);
+    assert_int_equal(mount->attr.st_size, 9);
+
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_APPEND, P2, &writer), 0);
+    assert_int_equal(sim_write(mount, &writer, 0, "+"), 0);
+    assert_int_equal(sim_getattr(mount, writer.node, P2), 0);
+    assert_int_equal(mount->attr.st_size, 10);
+    assert_int_equal(sim_getattr(mount, writer.node, P3), 0);
+    assert_int_equal(mount->attr.st_size, 9);
+    sim_release(mount, &reader);
+    assert_int_equal(sim_close(mount, &writer), 0);
+}
+
+/* A stale node is answered ESTALE once per thread; then it is opened at its newest version. */
+static void test_estale_once(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t node;
+    kv_direct_other_put(&mount->direct, "/f", "1");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    kv_direct_other_put(&mount->direct, "/f", "22");
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P1, &file), -ESTALE);
+    assert_true(mount->kernel.note_count > 0);
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P2, &file), -ESTALE);
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P1, &file), 0);
+    assert_reads(mount, &file, "22");
+    sim_release(mount, &file);
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P2, &file), 0);
+    sim_release(mount, &file);
+    assert_int_equal(sim_open(mount, node, O_RDONLY, 0, &file), 0);     /* nobody to send back */
+    sim_release(mount, &file);
+    kv_direct_other_delete(&mount->direct, "/f");
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P3, &file), -ESTALE);
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P3, &file), -ENOENT);
+}
+
+/* A page fault has no lock owner, and brings no bytes of another version than the node's other handles
+ * have. */
+static void test_page_faults_do_not_mix(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file old, new;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_RDONLY, P1, &old), 0);
+    kv_direct_other_put(&mount->direct, "/f", "new");
+    assert_int_equal(sim_open(mount, old.node, O_RDONLY, P1, &new), -ESTALE);
+    assert_int_equal(sim_open(mount, old.node, O_RDONLY, P1, &new), 0);
+    struct kernel_request fault = {.kind = KERNEL_READ, .node = new.node, .has_handle = true,
+                                   .handle = new.handle, .size = 4096};
+    assert_int_equal(sim_mount_wait(mount, sim_mount_send(mount, &fault)), -EIO);
+    assert_reads(mount, &new, "new");
+    assert_reads(mount, &old, "old");
+    sim_release(mount, &old);
+    assert_int_equal(sim_mount_wait(mount, sim_mount_send(mount, &fault)), 0);
+    assert_true(sim_data_is(mount, "new"));
+    sim_release(mount, &new);
+}
+
+/* ---- names that go and move ---- */
+
+static void test_unlinked_open(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file, again;
+    uint64_t node;
+    kv_direct_other_put(&mount->direct, "/f", "content");
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR, P1, &file), 0);
+    assert_int_equal(sim_unlink(mount, "f"), 0);
+    assert_int_equal(sim_getattr(mount, file.node, P1), 0);
+    assert_int_equal(mount->attr.st_nlink, 0);
+    assert_reads(mount, &file, "content");
+    assert_int_equal(sim_write(mount, &file, 0, "C"), 0);
+    assert_reads(mount, &file, "Content");
+    assert_int_equal(sim_fsync(mount, &file), 0);
+    assert_int_equal(sim_open(mount, file.node, O_RDONLY, P1, &again), 0);      /* /proc/self/fd */
+    assert_reads(mount, &again, "Content");
+    sim_release(mount, &again);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/f", NULL);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), -ENOENT);
+
+    assert_int_equal(sim_create(mount, "p", O_RDWR | O_CREAT, 0644, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "tmp"), 0);
+    assert_int_equal(sim_unlink(mount, "p"), 0);
+    assert_reads(mount, &file, "tmp");
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/p", NULL);
+}
+
+static void test_removed_elsewhere(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_TRUNC, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "new"), 0);
+    kv_direct_other_delete(&mount->direct, "/f");
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/f", NULL);
+    assert_int_equal(conflicts_count(mount->fs), 1);
+}
+
+/* An editor's save: write a new file, fsync, rename it over the old one; the descriptor goes on. */
+static void test_rename_of_an_open_file(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "tmp", O_RDWR | O_CREAT | O_TRUNC, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "new"), 0);
+    assert_int_equal(sim_rename(mount, "tmp", "f"), 0);
+    assert_value(mount, "/tmp", NULL);
+    assert_value(mount, "/f", "new");
+    assert_int_equal(sim_write(mount, &file, 3, "er"), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/f", "newer");
+    assert_value(mount, "/tmp", NULL);
+}
+
+/* ---- when it cannot be saved ---- */
+
+static void test_quorum_is_lost(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file, other;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_TRUNC, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "new"), 0);
+    mount->direct.refuse_writes = ERR_NO_LEADER;
+    assert_int_equal(sim_flush(mount, &file, P1), -EROFS);
+    mount->direct.refuse_writes = ERR_OK;
+    sim_release(mount, &file);                  /* who was told that it failed is not surprised later */
+    sim_mount_settle(mount);
+    assert_value(mount, "/f", "old");
+
+    mount->direct.status.has_quorum = false;
+    mount->direct.status.quorum_lost_ns = 6000000000;
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY, P1, &other), -EROFS);
+    assert_int_equal(sim_open_path(mount, "n", O_WRONLY | O_CREAT, P1, &other), -EROFS);
+    assert_int_equal(sim_open_path(mount, "f", O_RDONLY, P1, &other), 0);
+    sim_release(mount, &other);
+    mount->direct.status.quorum_lost_ns = 1000000000;
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY, P1, &other), 0);       /* it came back */
+    sim_release(mount, &other);
+}
+
+static void test_fsync_that_failed_is_repeated(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR | O_CREAT, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "new"), 0);
+    mount->direct.refuse_writes = ERR_NO_SPACE;
+    assert_int_equal(sim_fsync(mount, &file), -ENOSPC);
+    assert_reads(mount, &file, "new");
+    mount->direct.refuse_writes = ERR_OK;
+    assert_int_equal(sim_fsync(mount, &file), 0);
+    assert_value(mount, "/f", "new");
+    assert_int_equal(sim_close(mount, &file), 0);
+}
+
+/* A pending name whose save was refused is gone with its handle. */
+static void test_pending_name_that_cannot_be_saved(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t node;
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_CREAT, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "new"), 0);
+    mount->direct.refuse_writes = ERR_NO_SPACE;
+    assert_int_equal(sim_close(mount, &file), -ENOSPC);
+    sim_mount_settle(mount);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), -ENOENT);
+    mount->direct.refuse_writes = ERR_OK;
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_CREAT, P1, &file), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    sim_mount_settle(mount);
+    assert_value(mount, "/f", "");
+}
+
+static void test_flush_is_interrupted(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "old");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_TRUNC, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "new"), 0);
+    mount->direct.hold_writes = true;
+    struct kernel_request flush = {.kind = KERNEL_FLUSH, .node = file.node, .has_handle = true,
+                                   .handle = file.handle, .pid = P1};
+    struct sim_call *call = sim_mount_send(mount, &flush);
+    sim_mount_settle(mount);
+    assert_false(call->answered);
+    sim_interrupt(&mount->kernel, call);
+    assert_true(call->answered);
+    assert_int_equal(sim_mount_wait(mount, call), -EINTR);
+    sim_release(mount, &file);
+    mount->direct.hold_writes = false;
+    sim_mount_settle(mount);
+    assert_value(mount, "/f", "new");
+}
+
+/* What is written while a save is on its way is saved after it. */
+static void test_written_while_saving(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_CREAT, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "one"), 0);
+    mount->direct.hold_writes = true;
+    struct kernel_request fsync = {.kind = KERNEL_FSYNC, .node = file.node, .has_handle = true,
+                                   .handle = file.handle, .pid = P1};
+    struct sim_call *first = sim_mount_send(mount, &fsync);
+    sim_mount_settle(mount);
+    assert_int_equal(sim_write(mount, &file, 3, " two"), 0);
+    struct sim_call *second = sim_mount_send(mount, &fsync);
+    mount->direct.hold_writes = false;
+    assert_int_equal(sim_mount_wait(mount, first), 0);
+    assert_value(mount, "/f", "one");
+    assert_int_equal(sim_mount_wait(mount, second), 0);
+    assert_value(mount, "/f", "one two");
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_int_equal(writes(mount), 2);
+}
+
+/* ---- the rest ---- */
+
+static void test_caller_of_open_has_gone(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct kernel_request create = {.kind = KERNEL_CREATE, .node = NODE_ROOT, .pid = P1,
+                                    .name = bytes_of_text("f"), .flags = O_WRONLY | O_CREAT,
+                                    .mode = S_IFREG | 0644};
+    uint64_t node;
+    mount->kernel.refuse_next = true;
+    assert_int_equal(sim_mount_wait(mount, sim_mount_send(mount, &create)), 0);
+    sim_mount_settle(mount);
+    assert_value(mount, "/f", NULL);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), -ENOENT);
+}
+
+static void test_handles_are_checked(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t node;
+    kv_direct_other_put(&mount->direct, "/f", "1");
+    kv_direct_other_put(&mount->direct, "/g", "1");
+    assert_int_equal(sim_open_path(mount, "f", O_RDONLY, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "x"), -EBADF);
+    struct sim_file wrong = file;
+    wrong.handle += 1ull << 32;
+    assert_int_equal(sim_read(mount, &wrong, 0, 1), -EBADF);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "g", &node), 0);
+    wrong = file;
+    wrong.node = node;
+    assert_int_equal(sim_read(mount, &wrong, 0, 1), -EBADF);
+    wrong = file;
+    wrong.handle = UINT64_MAX;
+    assert_int_equal(sim_flush(mount, &wrong, P1), -EBADF);
+    sim_release(mount, &file);
+    assert_int_equal(sim_read(mount, &file, 0, 1), -EBADF);
+}
+
+static int ask_range(struct sim_mount *mount, enum kernel_kind kind, const struct sim_file *file,
+                     int mode, off_t offset, off_t length)
+{
+    struct kernel_request request = {.kind = kind, .node = file->node, .has_handle = true,
+                                     .handle = file->handle, .flags = mode, .whence = mode,
+                                     .offset = offset, .length = length, .pid = P1};
+    return sim_mount_wait(mount, sim_mount_send(mount, &request));
+}
+
+static void test_fallocate_and_lseek(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "0123456789");
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR, P1, &file), 0);
+    assert_int_equal(ask_range(mount, KERNEL_FALLOCATE, &file, FALLOC_FL_KEEP_SIZE, 0, 50), 0);
+    assert_int_equal(ask_range(mount, KERNEL_FALLOCATE, &file, FALLOC_FL_COLLAPSE_RANGE, 0, 5),
+                     -EOPNOTSUPP);
+    assert_int_equal(ask_range(mount, KERNEL_FALLOCATE, &file,
+                               FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 8, 50), 0);
+    assert_int_equal(ask_range(mount, KERNEL_FALLOCATE, &file, 0, 0, 12), 0);
+    assert_int_equal(ask_range(mount, KERNEL_FALLOCATE, &file, 0, 0, 2 * MIB), -EFBIG);
+    assert_int_equal(ask_range(mount, KERNEL_FALLOCATE, &file, 0, 0, 0), -EINVAL);
+    assert_int_equal(ask_range(mount, KERNEL_LSEEK, &file, SEEK_DATA, 3, 0), 0);
+    assert_int_equal(mount->offset, 3);
+    assert_int_equal(ask_range(mount, KERNEL_LSEEK, &file, SEEK_HOLE, 3, 0), 0);
+    assert_int_equal(mount->offset, 12);
+    assert_int_equal(ask_range(mount, KERNEL_LSEEK, &file, SEEK_HOLE, 12, 0), -ENXIO);
+    assert_int_equal(sim_close(mount, &file), 0);
+    struct buf value = {0};
+    assert_true(kv_direct_value(&mount->direct, "/f", &value));
+    assert_bytes_equal(buf_bytes(&value), bytes_of("01234567\0\0\0\0", 12));
+    buf_release(&value);
+}
+
+static void test_set_ids_are_dropped_by_a_write(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t node;
+    assert_int_equal(sim_create(mount, "f", O_WRONLY | O_CREAT, 06755, P1, &file), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    sim_mount_settle(mount);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    assert_int_equal(mount->attr.st_mode, S_IFREG | 06755);
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "x"), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    assert_int_equal(mount->attr.st_mode, S_IFREG | 0755);
+}
+
+#define WITH_MOUNT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_MOUNT(test_shell_redirection),
+        WITH_MOUNT(test_new_file_is_one_commit),
+        WITH_MOUNT(test_forked_child),
+        WITH_MOUNT(test_opener_is_gone),
+        WITH_MOUNT(test_opener_hands_over),
+        WITH_MOUNT(test_bare_truncate),
+        WITH_MOUNT(test_release_is_awaited),
+        WITH_MOUNT(test_sync_and_append),
+        WITH_MOUNT(test_exclusive_create_is_committed_first),
+        WITH_MOUNT(test_attributes_are_saved_with_the_content),
+        WITH_MOUNT(test_written_after_utimens),
+        WITH_MOUNT(test_attributes_from_elsewhere),
+        WITH_MOUNT(test_truncate_without_a_handle),
+        WITH_MOUNT(test_too_big),
+        WITH_MOUNT(test_appends_of_all_hosts_stay),
+        WITH_MOUNT(test_append_goes_on),
+        WITH_MOUNT(test_append_with_a_lost_answer),
+        WITH_MOUNT(test_last_close_wins_whole),
+        WITH_MOUNT(test_in_place_writes_and_other_hosts),
+        WITH_MOUNT(test_in_place_writes_of_one_mount_merge),
+        WITH_MOUNT(test_created_elsewhere_meanwhile),
+        WITH_MOUNT(test_reads_are_never_torn),
+        WITH_MOUNT(test_compaction_before_the_first_read),
+        WITH_MOUNT(test_readers_share),
+        WITH_MOUNT(test_fstat_agrees_with_read),
+        WITH_MOUNT(test_estale_once),
+        WITH_MOUNT(test_page_faults_do_not_mix),
+        WITH_MOUNT(test_unlinked_open),
+        WITH_MOUNT(test_removed_elsewhere),
+        WITH_MOUNT(test_rename_of_an_open_file),
+        WITH_MOUNT(test_quorum_is_lost),
+        WITH_MOUNT(test_fsync_that_failed_is_repeated),
+        WITH_MOUNT(test_pending_name_that_cannot_be_saved),
+        WITH_MOUNT(test_flush_is_interrupted),
+        WITH_MOUNT(test_written_while_saving),
+        WITH_MOUNT(test_caller_of_open_has_gone),
+        WITH_MOUNT(test_handles_are_checked),
+        WITH_MOUNT(test_fallocate_and_lseek),
+        WITH_MOUNT(test_set_ids_are_dropped_by_a_write),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
