@@ -28,6 +28,7 @@ tests_mount_ledger_LDADD = libbase.a
 tests_mount_threads_LDADD = -lpthread
 
 MOUNT_TESTS = \
+	tests/mount/00-ledger.sh \
 	tests/mount/01-mount.sh \
 	tests/mount/10-cp.sh \
 	tests/mount/11-rsync.sh \
@@ -48,7 +49,7 @@ MOUNT_TESTS = \
 	tests/mount/80-kill.sh \
 	tests/mount/81-power.sh
 dist_check_SCRIPTS += $(MOUNT_TESTS)
-EXTRA_DIST += tests/mount/lib.sh tests/mount/tree.sh tests/mount/crash-loop
+EXTRA_DIST += tests/README.md tests/mount/lib.sh tests/mount/tree.sh tests/mount/crash-loop
 TESTS += $(MOUNT_TESTS)
 
 # make mount-check: these alone. kill-soak and power-soak go on where they were stopped; a fresh start
