@@ -7,3 +7,15 @@ TREE_TEST_LIBS = libmvcc.a libproto.a libbase.a $(CMOCKA_LIBS) $(PROTOBUF_C_LIBS
 UNIT += tests/unit/test_names
 tests_unit_test_names_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_names_LDADD = $(TREE_TEST_LIBS)
+
+UNIT += tests/unit/test_rename
+tests_unit_test_rename_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_rename_LDADD = $(TREE_TEST_LIBS)
+
+UNIT += tests/unit/test_session
+tests_unit_test_session_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_session_LDADD = $(TREE_TEST_LIBS)
+
+UNIT += tests/unit/test_settings
+tests_unit_test_settings_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_settings_LDADD = $(TREE_TEST_LIBS)
