@@ -90,6 +90,7 @@ static size_t batch_take(struct applier *applier)
         struct apply_item *item = &applier->items[applier->batch++];
         item->entry = applier->queue[applier->start++];
         item->want = proposer_wants(applier->proposer, &item->entry);
+        item->own = proposer_is_own(applier->proposer, &item->entry);
         applier->count--;
         bytes += payload_size(&item->entry);
     }
@@ -129,7 +130,7 @@ static void tell_observer(struct applier *applier)
     const struct apply_item *items = applier->items;
     for (size_t i = 0; i < count; i++) {
         const struct store_change *change = &changes[i];
-        bool own = change->entry < applier->batch && items[change->entry].want;
+        bool own = change->entry < applier->batch && items[change->entry].own;
         applier->observer->changed(applier->observer, change->key, change->changes,
                                    change->revision, own);
     }

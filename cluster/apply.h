@@ -25,7 +25,7 @@
 
 struct apply_item {                     /* of the batch in flight */
     struct entry entry;                 /* holds the queue's reference */
-    bool want;
+    bool want, own;
     struct store_result result;
 };
 

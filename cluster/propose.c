@@ -252,13 +252,24 @@ static struct proposal *find(struct proposer *proposer, uint64_t session, uint64
     return slot(proposer, number);
 }
 
-bool proposer_wants(const struct proposer *proposer, const struct entry *entry)
+static const struct kv_request *waiter(const struct proposer *proposer, const struct entry *entry)
 {
     uint64_t session = 0, number = 0;
     if (entry->type != ENTRY_NORMAL || !peek(entry, &session, &number))
-        return false;
+        return NULL;
     const struct proposal *proposal = find((struct proposer *)proposer, session, number);
-    return proposal && proposal->request;
+    return proposal ? proposal->request : NULL;
+}
+
+bool proposer_wants(const struct proposer *proposer, const struct entry *entry)
+{
+    return waiter(proposer, entry) != NULL;
+}
+
+bool proposer_is_own(const struct proposer *proposer, const struct entry *entry)
+{
+    const struct kv_request *request = waiter(proposer, entry);
+    return request && !request->is_guest;
 }
 
 static void session_opened(struct proposer *proposer, const struct store_result *result)

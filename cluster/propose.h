@@ -62,6 +62,8 @@ enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, kv_t
 
 /* Whether somebody here waits for what this entry did: it decides if the full answer is built. */
 bool proposer_wants(const struct proposer *proposer, const struct entry *entry);
+/* Whether that somebody is the observer's owner, and no guest. */
+bool proposer_is_own(const struct proposer *proposer, const struct entry *entry);
 /* An entry was applied. Moves the answer (arena included) to whoever waits. */
 void proposer_answer(struct proposer *proposer, struct store_result *result);
 

@@ -264,6 +264,7 @@ static void call_submit(struct call *call, enum kv_kind kind)
 {
     call->kv.kind = kind;
     call->kv.privileged = call->connection->is_privileged;
+    call->kv.is_guest = true;
     call->kv.done = call_on_done;
     call->is_in_flight = true;
     kv_submit(call->connection->server->options.kv, &call->kv);

@@ -136,13 +136,30 @@ static void on_signal(void *context, int number)
     mount_stop(context);
 }
 
+/* The notifier is done on its own thread; who waits for it lives on the loop's. */
+struct settling {
+    struct member *member;
+    void (*settled)(void *argument);
+    void *argument;
+};
+
+static void on_settled(void *context)
+{
+    struct settling *settling = context;
+    member_post(settling->member, settling->settled, settling->argument);
+    free(settling);
+}
+
 static void settle(void *context, void (*settled)(void *argument), void *argument)
 {
     const struct mount *mount = context;
-    if (mount->stopping)
+    if (mount->stopping) {
         settled(argument);
-    else
-        notify_settle(mount->fs, settled, argument);
+        return;
+    }
+    struct settling *settling = mem_xalloc(sizeof(*settling));
+    *settling = (struct settling){mount->member, settled, argument};
+    notify_settle(mount->fs, on_settled, settling);
 }
 
 /* ---- stopping: no new request, save what is staged, unmount, then the member ---- */

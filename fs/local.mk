@@ -14,6 +14,7 @@ libfs_a_SOURCES = \
 	fs/mountpoint.c fs/mountpoint.h \
 	fs/nodes.c fs/nodes.h \
 	fs/op.c fs/op.h fs/op_attr.c fs/op_dir.c fs/op_link.c fs/op_lookup.c fs/op_rename.c \
+	fs/partial.c fs/partial.h \
 	fs/snapshot.c fs/snapshot.h \
 	fs/tree.c fs/tree.h
 

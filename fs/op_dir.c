@@ -9,6 +9,7 @@
 #include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/make.h"
+#include "fs/partial.h"
 #include "fs/snapshot.h"
 #include "fs/tree.h"
 #include "proto/base/check.h"
@@ -532,7 +533,7 @@ void op_rmdir(struct fs_op *op)
     if (!op_may_change(op, op->node) || !op_take_name(op, false))
         return;
     if (op->how == STEP_PARTIAL)
-        op_answer_errno(op, ENOTEMPTY);     /* it goes with its last name */
+        partial_start(op);
     else if (op->how == STEP_OWN_VALUE)
         op_answer_errno(op, ENOTDIR);
     else

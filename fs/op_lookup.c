@@ -8,14 +8,11 @@
 #include "fs/cache.h"
 #include "fs/control.h"
 #include "fs/handle.h"
+#include "fs/partial.h"
 #include "fs/snapshot.h"
-#include "proto/base/hash.h"
-
-#define PARTIAL_LIST_LIMIT 64
 
 static void lookup_start(struct fs_op *op, enum err_code code);
 static void lookup_on_found(struct fs_op *op, enum err_code code);
-static void lookup_partial(struct fs_op *op);
 
 void op_lookup(struct fs_op *op)
 {
@@ -45,7 +42,7 @@ static void lookup_start(struct fs_op *op, enum err_code code)
 {
     (void)code;
     if (op->how == STEP_PARTIAL) {
-        lookup_partial(op);
+        partial_start(op);
         return;
     }
     struct node *node = node_find(&op->fs->nodes, op->node, op->node->kind, op->how, op->raw,
@@ -84,64 +81,4 @@ static void lookup_on_found(struct fs_op *op, enum err_code code)
         op_answer_entry(op, node, &op->file);
         node_unref(&fs->nodes, node);
     }
-}
-
-/* ---- "x%+": a directory that is there while a longer component begins so ---- */
-
-static void partial_on_listed(struct fs_op *op, enum err_code code);
-
-static void partial_list(struct fs_op *op, struct bytes after)
-{
-    struct kv_request *request = op_prepare(op, KV_LIST);
-    request->list = (struct kv_list){.directory = op->directory, .after = after, .has_after = true,
-                                     .revision = op->node->revision, .limit = PARTIAL_LIST_LIMIT,
-                                     .serializable = op->fs->options.reads == FS_READS_LOCAL};
-    op_submit(op, partial_on_listed);
-}
-
-static void lookup_partial(struct fs_op *op)
-{
-    struct bytes whole = op_join(op, op_directory(op, op->node), op->raw);
-    size_t at = whole.size;
-    while (at > 0 && whole.data[at - 1] != '/')
-        at--;
-    op->directory = bytes_of(whole.data, at);
-    op->base = bytes_skip(whole, at);
-    partial_list(op, op->base);
-}
-
-static void partial_answer(struct fs_op *op)
-{
-    struct fs *fs = op->fs;
-    uint64_t ino = hash_bytes(hash_bytes(fs->layout.cluster_id, op->directory), op->base) >> 1;
-    memset(&op->file, 0, sizeof(op->file));
-    layout_virtual(&fs->layout, ino | 2, S_IFDIR | fs->layout.directory_mode, 0, fs->status.clock,
-                   &op->file.attr);
-    struct node *node = op_entry_node(op, op->node, STEP_PARTIAL, op->raw, &op->file);
-    op_answer_entry(op, node, &op->file);
-    node_unref(&fs->nodes, node);
-}
-
-static void partial_on_listed(struct fs_op *op, enum err_code code)
-{
-    if (code != ERR_OK) {
-        op_answer_code(op, code, true);
-        return;
-    }
-    const struct kv_list_result *listing = &op->kv.listing;
-    for (size_t i = 0; i < listing->count; i++) {
-        struct bytes name = listing->names[i].name;
-        if (!bytes_starts_with(name, op->base)) {
-            op_answer_errno(op, ENOENT);
-            return;
-        }
-        if (layout_chunk_fits(name, op->base.size, LAYOUT_IN_DIRECTORY)) {
-            partial_answer(op);
-            return;
-        }
-    }
-    if (!listing->more || listing->count == 0)
-        op_answer_errno(op, ENOENT);
-    else
-        partial_list(op, arena_copy(&op->arena, listing->names[listing->count - 1].name));
 }

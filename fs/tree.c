@@ -88,8 +88,17 @@ static void implicit_stands(struct tree *tree, struct bytes key)
 
 static bool is_exempt(const struct node *directory) { return !directory->parent; }
 
+/* A "x%+" stands for the directory that it is in. */
+static struct node *real_directory(struct node *node)
+{
+    while (node->step == STEP_PARTIAL)
+        node = node->parent;
+    return node;
+}
+
 void tree_parent_stands(struct tree *tree, struct node *parent)
 {
+    parent = real_directory(parent);
     if (is_exempt(parent))
         return;
     struct bytes key = op_key(tree->op, parent);
@@ -160,6 +169,7 @@ void tree_rename(struct tree *tree, const struct kv_rename *rename)
 
 void tree_keep_parent(struct tree *tree, struct node *parent)
 {
+    parent = real_directory(parent);
     if (is_exempt(parent) || parent->told.directory_create_revision)
         return;
     struct bytes key = op_key(tree->op, parent);
@@ -170,6 +180,7 @@ void tree_keep_parent(struct tree *tree, struct node *parent)
 
 void tree_parent_kept(struct fs_op *op, struct node *parent)
 {
+    parent = real_directory(parent);
     if (!is_exempt(parent) && parent->told.directory_create_revision == 0)
         parent->told.directory_create_revision = op->kv.revision;
 }
@@ -278,9 +289,9 @@ static void parent_on_stat(struct fs_op *op, enum err_code code);
 void tree_parent_again(struct fs_op *op, struct node *parent, op_step step)
 {
     op->again_step = step;
-    op->again_parent = parent;
+    op->again_parent = real_directory(parent);
     op->tries++;
-    op_stat(op, parent, true, parent_on_stat);
+    op_stat(op, op->again_parent, true, parent_on_stat);
 }
 
 static void parent_on_stat(struct fs_op *op, enum err_code code)

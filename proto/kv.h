@@ -245,6 +245,8 @@ struct kv_request {
     };
     int64_t timeout_ms;                         /* 0 = the default (timeo) */
     bool privileged;                            /* may write inside the system range */
+    bool is_guest;                              /* asked for beside the observer's owner (the local
+                                                   socket): its changes are told as somebody else's */
     void (*done)(struct kv_request *request, enum err_code code);
 
     /* the answer */
