@@ -59,11 +59,17 @@ EXTRA_DIST += \
 	tests/script/raft/read_index_lease.txt \
 	tests/script/raft/removed_leader.txt \
 	tests/script/raft/removed_leader_stays.txt \
+	tests/script/raft/removing_commits.txt \
 	tests/script/raft/required_ids.txt \
 	tests/script/raft/restart.txt \
 	tests/script/raft/snapshot_async.txt \
+	tests/script/raft/snapshot_inactive.txt \
 	tests/script/raft/snapshot_lost.txt \
 	tests/script/raft/transfer.txt \
 	tests/script/raft/two_snapshots.txt \
 	tests/script/raft/uncommitted_limit.txt \
 	tests/script/raft/vote_request_waits.txt
+
+EXTRA_PROGRAMS += tests/bench/bench-raft
+tests_bench_bench_raft_SOURCES = tests/bench/bench_raft.c $(RAFT_STORAGE)
+tests_bench_bench_raft_LDADD = libraft.a libbase.a

@@ -122,10 +122,10 @@ enum err_code raft_conf_change_encode(const struct raft_conf_change *change, boo
 
 /* --- reading ------------------------------------------------------------------------------------- */
 
-/* The next field; false at the end, or when the cursor has failed. */
+/* The next field; false at the end, or when the cursor fails. */
 static bool next_field(struct cursor *cursor, struct field *field)
 {
-    if (cursor->failed || cursor->rest.size == 0)
+    if (cursor->rest.size == 0)
         return false;
     uint64_t tag = cursor_varint(cursor);
     *field = (struct field){.number = tag >> 3, .wire = (enum wire)(tag & 7)};

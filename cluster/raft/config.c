@@ -204,8 +204,8 @@ enum err_code tracker_restore(struct tracker *tracker, raft_index last_index,
                               const struct raft_conf_state *state, struct err *err)
 {
     *tracker = (struct tracker){.config = *state};
-    if (!add_all(tracker, last_index, &state->voters, false) ||
-        !add_all(tracker, last_index, &state->voters_outgoing, false) ||
+    CHECK(add_all(tracker, last_index, &state->voters, false));
+    if (!add_all(tracker, last_index, &state->voters_outgoing, false) ||
         !add_all(tracker, last_index, &state->learners, true))
         return err_set(err, ERR_INVALID, "more than %d members", RAFT_MEMBERS_MAX);
     return tracker_check(tracker, err);
@@ -213,12 +213,14 @@ enum err_code tracker_restore(struct tracker *tracker, raft_index last_index,
 
 /* --- invariants -------------------------------------------------------------------------------------- */
 
+/* Whether all of these, and each has a progress, are learners or none is. */
 static bool tracks(const struct tracker *tracker, const struct raft_id_set *ids, bool learner)
 {
     for (size_t i = 0; i < ids->count; i++) {
         const struct progress *progress =
             tracker_find((struct tracker *)(uintptr_t)tracker, ids->ids[i]);
-        if (!progress || progress->learner != learner)
+        CHECK(progress);
+        if (progress->learner != learner)
             return false;
     }
     return true;
@@ -228,9 +230,9 @@ enum err_code tracker_check(const struct tracker *tracker, struct err *err)
 {
     const struct raft_conf_state *config = &tracker->config;
     bool joint = config_is_joint(config);
-    if (!tracks(tracker, &config->voters, false) ||
-        !tracks(tracker, &config->voters_outgoing, false) ||
-        !tracks(tracker, &config->learners, true))
+    CHECK(tracks(tracker, &config->voters, false));
+    CHECK(tracks(tracker, &config->voters_outgoing, false));
+    if (!tracks(tracker, &config->learners, true))
         return err_set(err, ERR_INVALID, "a member is both voter and learner");
     if (missing_from(&config->learners_next, &config->voters_outgoing) > 0)
         return err_set(err, ERR_INVALID, "a learner to come is no outgoing voter");

@@ -112,23 +112,18 @@ static void record_vote(struct raft *raft, raft_id from, bool granted)
 void raft_step_vote_response(struct raft *raft, const struct raft_message *message)
 {
     record_vote(raft, message->from, !message->reject);
-    switch (quorum_joint_vote(&raft->tracker.config, &raft->voted, &raft->granted)) {
-    case VOTE_WON:
-        if (!raft_promotable(raft)) {
-            raft_become_follower(raft, raft->term, RAFT_NOBODY);    /* removed meanwhile */
-        } else if (raft->role == RAFT_PRE_CANDIDATE) {
-            raft_campaign_as(raft, CAMPAIGN_ELECTION);
-        } else {
-            raft_become_leader(raft);
-            raft_broadcast_append(raft);
-        }
-        break;
-    case VOTE_LOST:
-        /* A pre-vote's answer may carry a later term than ours: stay in ours. */
+    enum vote_result result =
+        quorum_joint_vote(&raft->tracker.config, &raft->voted, &raft->granted);
+    if (result == VOTE_PENDING)
+        return;
+    if (result == VOTE_LOST || !raft_promotable(raft)) {
+        /* Outvoted, or removed meanwhile. A pre-vote's answer may carry a later term: stay in ours. */
         raft_become_follower(raft, raft->term, RAFT_NOBODY);
-        break;
-    case VOTE_PENDING:
-        break;
+    } else if (raft->role == RAFT_PRE_CANDIDATE) {
+        raft_campaign_as(raft, CAMPAIGN_ELECTION);
+    } else {
+        raft_become_leader(raft);
+        raft_broadcast_append(raft);
     }
 }
 
@@ -140,7 +135,7 @@ void raft_check_quorum(struct raft *raft)
         if (progress->learner)
             continue;
         CHECK(raft_id_set_add(&heard, progress->id));
-        if (progress->recent_active || progress->id == raft->config.id)
+        if (progress->recent_active)    /* a leader's own always is */
             CHECK(raft_id_set_add(&active, progress->id));
     }
     if (quorum_joint_vote(&raft->tracker.config, &heard, &active) != VOTE_WON)

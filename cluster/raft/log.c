@@ -73,17 +73,17 @@ enum err_code log_term(const struct log *log, raft_index index, raft_term *ret_t
     return log->view->term(log->view, index, ret_term);
 }
 
-raft_term log_term_or_zero(const struct log *log, raft_index index)
+raft_term log_term_within(const struct log *log, raft_index index)
 {
     raft_term term = 0;
-    return log_term(log, index, &term) == ERR_OK ? term : 0;
+    CHECK(log_term(log, index, &term) == ERR_OK);
+    return term;
 }
 
 struct entry_mark log_last(const struct log *log)
 {
-    struct entry_mark last = {.index = log_last_index(log)};
-    CHECK(log_term(log, last.index, &last.term) == ERR_OK);
-    return last;
+    raft_index index = log_last_index(log);
+    return (struct entry_mark){log_term_within(log, index), index};
 }
 
 bool log_matches(const struct log *log, struct entry_mark mark)
@@ -114,13 +114,12 @@ struct entry_mark log_find_conflict(const struct log *log, raft_index index, raf
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* Entries low .. low+count-1, count at most RAFT_FETCH_MAX and all on one side of the offset. */
-static enum err_code fetch(const struct log *log, raft_index low, size_t count,
-                           struct entry *ret_entries)
+static void fetch(const struct log *log, raft_index low, size_t count, struct entry *ret_entries)
 {
     if (low < log->offset)
-        return log->view->entries(log->view, low, low + count, ret_entries);
-    memcpy(ret_entries, unstable_at(log, low), count * sizeof(*ret_entries));
-    return ERR_OK;
+        CHECK(log->view->entries(log->view, low, low + count, ret_entries) == ERR_OK);
+    else
+        memcpy(ret_entries, unstable_at(log, low), count * sizeof(*ret_entries));
 }
 
 static size_t fetch_count(const struct log *log, raft_index low, raft_index high)
@@ -143,44 +142,37 @@ static size_t fitting(const struct entry *entries, size_t count, bool first, uin
 }
 
 /* How many entries from low on, below high, fit in size_max; at least one. */
-static enum err_code count_fitting(const struct log *log, raft_index low, raft_index high,
-                                   uint64_t size_max, size_t *ret_count)
+static size_t count_fitting(const struct log *log, raft_index low, raft_index high,
+                            uint64_t size_max)
 {
     struct entry page[RAFT_FETCH_MAX];
     size_t count = 0, some = 0, fit = 0;
     uint64_t size = 0;
     for (; low + count < high && fit == some; count += fit) {
         some = fetch_count(log, low + count, high);
-        enum err_code code = fetch(log, low + count, some, page);
-        if (code)
-            return code;
+        fetch(log, low + count, some, page);
         fit = fitting(page, some, count == 0, size_max, &size);
     }
-    *ret_count = count;
-    return ERR_OK;
+    return count;
 }
 
 /* Twice over the entries: first to see how many, so that exactly their room is taken. */
-enum err_code log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
-                        const struct entry **ret_entries, size_t *ret_count)
+const struct entry *log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
+                              size_t *ret_count)
 {
     const struct log *log = &raft->log;
-    CHECK(low <= high && high <= log_last_index(log) + 1);
-    *ret_entries = NULL;
-    *ret_count = 0;
-    if (low < log_first_index(log))
-        return ERR_COMPACTED;
-    enum err_code code = count_fitting(log, low, high, size_max, ret_count);
-    if (code || *ret_count == 0)
-        return code;
-    struct entry *entries = outbox_take(raft, *ret_count * sizeof(*entries));
-    for (size_t done = 0, some; done < *ret_count; done += some) {
-        some = fetch_count(log, low + done, low + *ret_count);
-        CHECK(fetch(log, low + done, some, entries + done) == ERR_OK);
+    CHECK(log_first_index(log) <= low && low <= high && high <= log_last_index(log) + 1);
+    size_t count = count_fitting(log, low, high, size_max);
+    *ret_count = count;
+    if (count == 0)
+        return NULL;
+    struct entry *entries = outbox_take(raft, count * sizeof(*entries));
+    for (size_t done = 0, some; done < count; done += some) {
+        some = fetch_count(log, low + done, low + count);
+        fetch(log, low + done, some, entries + done);
     }
-    outbox_hold_entries(raft, entries, *ret_count);
-    *ret_entries = entries;
-    return ERR_OK;
+    outbox_hold_entries(raft, entries, count);
+    return entries;
 }
 
 bool log_has_unapplied_conf_change(struct raft *raft)
@@ -190,7 +182,7 @@ bool log_has_unapplied_conf_change(struct raft *raft)
     raft_index low = log->applied + 1;
     while (low <= log->committed) {
         size_t some = fetch_count(log, low, log->committed + 1);
-        CHECK(fetch(log, low, some, page) == ERR_OK);
+        fetch(log, low, some, page);
         for (size_t i = 0; i < some; i++)
             if (page[i].type != ENTRY_NORMAL)
                 return true;

@@ -194,8 +194,7 @@ static void step_storage_append_response(struct raft *raft, const struct raft_me
 
 static void step_storage_apply_response(struct raft *raft, const struct raft_message *message)
 {
-    if (message->entry_count == 0)
-        return;
+    CHECK(message->entry_count > 0);
     raft_applied_to(raft, message->entries[message->entry_count - 1].index,
                     entries_size(message->entries, message->entry_count));
     raft_reduce_uncommitted(raft, payloads_size(message->entries, message->entry_count));

@@ -195,14 +195,15 @@ raft_index log_first_index(const struct log *log);
 raft_index log_last_index(const struct log *log);
 struct entry_mark log_last(const struct log *log);
 enum err_code log_term(const struct log *log, raft_index index, raft_term *ret_term);
-raft_term log_term_or_zero(const struct log *log, raft_index index);
+raft_term log_term_within(const struct log *log, raft_index index);  /* CHECKs that it is there */
 bool log_matches(const struct log *log, struct entry_mark mark);
 bool log_is_up_to_date(const struct log *log, struct entry_mark theirs);
 /* The highest index at or below this one whose term is not above term (or is not known: term 0). */
 struct entry_mark log_find_conflict(const struct log *log, raft_index index, raft_term term);
-/* Entries from low on, below high, of at most size_max bytes but at least one, in the outbox. */
-enum err_code log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
-                        const struct entry **ret_entries, size_t *ret_count);
+/* Entries from low on, below high, of at most size_max bytes but at least one, in the outbox. All of
+ * them are in the log; none when low is high. */
+const struct entry *log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
+                              size_t *ret_count);
 void log_append(struct raft *raft, const struct entry *entries, size_t count);
 /* A follower's append, of entries behind what is committed. False: the entry before does not match. */
 bool log_maybe_append(struct raft *raft, const struct raft_message *message, raft_index *ret_last);

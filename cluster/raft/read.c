@@ -97,9 +97,9 @@ void read_request_step(struct raft *raft, const struct raft_message *message)
 static bool position_of(const void *context, raft_id id, uint64_t *ret_position)
 {
     const struct progress *progress = tracker_find((struct tracker *)(uintptr_t)context, id);
-    if (progress)
-        *ret_position = progress->read_acked;
-    return progress != NULL;
+    CHECK(progress);    /* only voters are asked about */
+    *ret_position = progress->read_acked;
+    return true;
 }
 
 void read_acknowledge(struct raft *raft, struct progress *progress, struct bytes context)
@@ -121,8 +121,9 @@ void read_acknowledge(struct raft *raft, struct progress *progress, struct bytes
 void read_release_pending(struct raft *raft)
 {
     size_t count = raft->pending_reads.count;
-    if (count == 0 || !raft_committed_in_term(raft))
+    if (count == 0)
         return;
+    CHECK(raft_committed_in_term(raft));    /* nothing else has just been committed */
     for (size_t i = 0; i < count; i++)
         begin(raft, raft->pending_reads.requests[i]);
     queue_drop(&raft->pending_reads, count);

@@ -33,10 +33,12 @@ bool raft_has_ready(const struct raft *raft)
 {
     const struct log *log = &raft->log;
     const struct outbox *outbox = raft->filling;
+    /* A snapshot comes with a later commit, and entries with an answer that waits for them: neither
+     * needs looking for. */
     return !raft->failed &&
-           (soft_changed(raft) || hard_changed(raft) || has_next_snapshot(log) ||
-            outbox->message_count > 0 || outbox->after_count > 0 || outbox->read_count > 0 ||
-            log_has_next_unstable(log) || log_has_next_committed(log, applies_unstable(raft)));
+           (soft_changed(raft) || hard_changed(raft) || outbox->message_count > 0 ||
+            outbox->after_count > 0 || outbox->read_count > 0 ||
+            log_has_next_committed(log, applies_unstable(raft)));
 }
 
 /* --- filling it in ----------------------------------------------------------------------------------- */
@@ -73,8 +75,9 @@ static void take_committed(struct raft *raft, struct raft_ready *ready)
         return;
     if (!applies_unstable(raft))
         high = min_u64(high, log->offset - 1);
-    CHECK(log_slice(raft, log->applying + 1, high + 1, log->applying_size_max - log->applying_size,
-                    &ready->committed, &ready->committed_count) == ERR_OK);
+    ready->committed = log_slice(raft, log->applying + 1, high + 1,
+                                 log->applying_size_max - log->applying_size,
+                                 &ready->committed_count);
 }
 
 static struct raft_message append_response(const struct raft *raft, const struct raft_ready *ready)
@@ -155,8 +158,8 @@ static void push_apply(struct raft *raft, const struct raft_ready *ready)
 static void finish_async(struct raft *raft, struct raft_ready *ready)
 {
     const struct outbox *outbox = raft->filling;
-    bool append = ready->entry_count > 0 || ready->has_hard_state || ready->snapshot ||
-                  outbox->after_count > 0;
+    CHECK(ready->has_hard_state || !ready->snapshot);
+    bool append = ready->entry_count > 0 || ready->has_hard_state || outbox->after_count > 0;
     bool apply = ready->committed_count > 0;
     if (append)
         push_append(raft, ready);

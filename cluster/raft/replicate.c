@@ -106,8 +106,8 @@ bool raft_maybe_send_append(struct raft *raft, struct progress *progress, bool i
     /* With a full window still say something now and then: if all of it was lost, the answer to an
      * empty append is what gets us going again. */
     if (progress->state != RAFT_REPLICATE || !inflights_full(raft, &progress->inflights))
-        CHECK(log_slice(raft, progress->next, log_last_index(log) + 1,
-                        raft->config.max_size_per_message, &entries, &count) == ERR_OK);
+        entries = log_slice(raft, progress->next, log_last_index(log) + 1,
+                            raft->config.max_size_per_message, &count);
     if (count == 0 && !if_empty)
         return false;
     raft_send(raft, (struct raft_message){
@@ -172,7 +172,7 @@ bool raft_maybe_commit(struct raft *raft)
         match_of(&raft->tracker, raft->required.ids[i], &match);
         index = min_u64(index, match);
     }
-    if (index <= raft->log.committed || log_term_or_zero(&raft->log, index) != raft->term)
+    if (index <= raft->log.committed || log_term_within(&raft->log, index) != raft->term)
         return false;
     log_commit_to(&raft->log, index);
     return true;
@@ -193,20 +193,14 @@ static void step_rejection(struct raft *raft, struct progress *progress,
 
 static void move_on(struct raft *raft, struct progress *progress, raft_index index)
 {
-    switch (progress->state) {
-    case RAFT_PROBE:
-        progress_become_replicate(progress);
-        break;
-    case RAFT_SNAPSHOT:
-        /* Whichever snapshot it was: if the log reaches on from here, it is enough. */
-        if (progress->match + 1 >= log_first_index(&raft->log)) {
-            progress_become_probe(progress);
-            progress_become_replicate(progress);
-        }
-        break;
-    case RAFT_REPLICATE:
+    if (progress->state == RAFT_REPLICATE)
         inflights_free_to(&progress->inflights, index);
-        break;
+    else if (progress->state == RAFT_PROBE)
+        progress_become_replicate(progress);
+    else if (progress->match + 1 >= log_first_index(&raft->log)) {
+        /* Whichever snapshot it was: if the log reaches on from here, it is enough. */
+        progress_become_probe(progress);
+        progress_become_replicate(progress);
     }
 }
 

@@ -47,7 +47,7 @@ void raft_configuration(const struct raft *raft, struct raft_conf_state *ret_sta
 bool raft_committed_in_term(const struct raft *raft)
 {
     return raft->role == RAFT_LEADER &&
-           log_term_or_zero(&raft->log, raft->log.committed) == raft->term;
+           log_term_within(&raft->log, raft->log.committed) == raft->term;
 }
 
 void raft_set_randomized_election_timeout(struct raft *raft, uint32_t ticks)
@@ -116,5 +116,6 @@ void raft_validate(const struct raft *raft)
     validate_log(&raft->log);
     validate_tracker(raft);
     validate_role(raft);
+    CHECK(raft->filling->after_count > 0 || !log_has_next_unstable(&raft->log));
     CHECK(raft->reads.count <= RAFT_READS_MAX && raft->pending_reads.count <= RAFT_READS_MAX);
 }

@@ -46,18 +46,23 @@ static void start(struct fixture *fixture)
     assert_ok(raft_new(&fixture->config, &fixture->raft, NULL));
 }
 
+static void handle(struct fixture *fixture, const struct raft_ready *ready)
+{
+    const struct raft_message *work[] = {ready->append, ready->apply};
+    if (ready->append)
+        raft_storage_write(&fixture->storage, ready->append);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; work[i] && j < work[i]->response_count; j++)
+            if (work[i]->responses[j].to == 1)
+                assert_ok(raft_step(fixture->raft, &work[i]->responses[j]));
+}
+
 static void settle(struct fixture *fixture)
 {
     while (raft_has_ready(fixture->raft)) {
         struct raft_ready ready;
         assert_ok(raft_ready(fixture->raft, &ready));
-        const struct raft_message *work[] = {ready.append, ready.apply};
-        if (ready.append)
-            raft_storage_write(&fixture->storage, ready.append);
-        for (size_t i = 0; i < 2; i++)
-            for (size_t j = 0; work[i] && j < work[i]->response_count; j++)
-                if (work[i]->responses[j].to == 1)
-                    assert_ok(raft_step(fixture->raft, &work[i]->responses[j]));
+        handle(fixture, &ready);
     }
 }
 
@@ -418,6 +423,9 @@ static void test_types_out_of_place(void **state)
             if (role > 0 || types[i] != RAFT_MSG_TIMEOUT_NOW)
                 assert_ok(raft_step(fixture->raft, &message));
         }
+        message.type = RAFT_MSG_FORGET_LEADER;
+        message.term = 0;
+        assert_ok(raft_step(fixture->raft, &message));
         message.type = RAFT_MSG_STORAGE_APPEND;
         message.from = RAFT_APPEND_THREAD;
         assert_ok(raft_step(fixture->raft, &message));
@@ -427,6 +435,88 @@ static void test_types_out_of_place(void **state)
         assert_ok(raft_step(fixture->raft, &later));
         raft_validate(fixture->raft);
     }
+}
+
+/* Answers of the append thread that no longer fit what is being written are passed over. */
+static void test_late_storage_answers(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture);
+    struct entry entry = {1, 1, ENTRY_NORMAL, NULL};
+    struct raft_message append = {.type = RAFT_MSG_APP, .from = 2, .to = 1, .term = 1,
+                                  .entries = &entry, .entry_count = 1};
+    struct raft_message answer = {.type = RAFT_MSG_STORAGE_APPEND_RESP, .from = RAFT_APPEND_THREAD,
+                                  .to = 1, .term = 1, .index = 1, .log_term = 9};
+    assert_ok(raft_step(fixture->raft, &append));
+    assert_ok(raft_step(fixture->raft, &answer));
+    assert_int_equal(fixture->raft->log.count, 1);
+    answer.index = 2;
+    assert_ok(raft_step(fixture->raft, &answer));
+    assert_int_equal(fixture->raft->log.count, 1);
+    raft_validate(fixture->raft);
+}
+
+/* The second snapshot comes while the first is being written: the first one's answer leaves it. */
+static void test_snapshot_over_snapshot(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture);
+    struct blob *configuration = raft_storage_encode(&fixture->storage.initial);
+    struct raft_snapshot first = {{5, 1, configuration}, NULL};
+    struct raft_snapshot second = {{9, 1, configuration}, NULL};
+    struct raft_message message = {
+        .type = RAFT_MSG_SNAP, .from = 2, .to = 1, .term = 1, .snapshot = &first};
+    struct raft_ready ready;
+    assert_ok(raft_step(fixture->raft, &message));
+    assert_ok(raft_ready(fixture->raft, &ready));
+    assert_int_equal(ready.snapshot->mark.index, 5);
+    struct raft_message *work = raft_message_clone(&fixture->mem, ready.append);
+    message.snapshot = &second;
+    assert_ok(raft_step(fixture->raft, &message));
+    raft_storage_write(&fixture->storage, work);
+    const struct raft_message *answer = &work->responses[work->response_count - 1];
+    assert_ok(raft_step(fixture->raft, answer));
+    assert_int_equal(raft_applied(fixture->raft), 5);
+    assert_true(fixture->raft->log.has_snapshot);
+    settle(fixture);
+    assert_int_equal(raft_applied(fixture->raft), 9);
+    assert_false(fixture->raft->log.has_snapshot);
+    /* Again: nothing to drop, nothing to apply. */
+    assert_ok(raft_step(fixture->raft, answer));
+    assert_int_equal(raft_applied(fixture->raft), 9);
+    raft_message_free(&fixture->mem, work);
+    blob_unref(configuration);
+}
+
+/* A request that names this member as its asker, and one while a single voter is in a joint
+ * configuration, where a quorum must still be asked. */
+static void test_reads_of_one_voter(void **state)
+{
+    struct fixture *fixture = *state;
+    struct entry entry = {.payload = blob_copy(BYTES_LITERAL("r"))};
+    struct raft_message request = {.type = RAFT_MSG_READ_INDEX, .from = 1, .to = 1,
+                                   .entries = &entry, .entry_count = 1};
+    struct raft_conf_change change = {.transition = RAFT_TRANSITION_JOINT_EXPLICIT,
+                                      .count = 2,
+                                      .changes = {{RAFT_CHANGE_REMOVE, 2},
+                                                  {RAFT_CHANGE_REMOVE, 3}}};
+    struct raft_ready ready;
+    lead(fixture);
+    struct raft_message ack = {
+        .type = RAFT_MSG_APP_RESP, .from = 2, .to = 1, .term = 1, .index = 1};
+    assert_ok(raft_step(fixture->raft, &ack));
+    settle(fixture);
+    assert_ok(raft_apply_conf_change(fixture->raft, &change, NULL, NULL));
+    assert_ok(raft_step(fixture->raft, &request));
+    assert_ok(raft_ready(fixture->raft, &ready));
+    assert_int_equal(ready.read_state_count, 0);
+    change = (struct raft_conf_change){.count = 0};
+    assert_ok(raft_apply_conf_change(fixture->raft, &change, NULL, NULL));
+    assert_ok(raft_step(fixture->raft, &request));
+    assert_ok(raft_ready(fixture->raft, &ready));
+    assert_int_equal(ready.read_state_count, 1);
+    assert_int_equal(ready.read_states[0].index, 1);
+    blob_unref(entry.payload);
 }
 
 /* --- copies and looking in ------------------------------------------------------------------------------ */
@@ -513,18 +603,15 @@ static void test_one_entry_at_a_time(void **state)
     assert_ok(raft_campaign(fixture->raft));
     settle(fixture);
     assert_ok(raft_propose(fixture->raft, entries, 3));
-    for (size_t applied = 0; raft_has_ready(fixture->raft);) {
+    size_t applied = 0;
+    while (raft_has_ready(fixture->raft)) {
         struct raft_ready ready;
         assert_ok(raft_ready(fixture->raft, &ready));
         assert_in_range(ready.committed_count, 0, 1);
         applied += ready.committed_count;
-        if (ready.append)
-            raft_storage_write(&fixture->storage, ready.append);
-        for (size_t j = 0; ready.append && j < ready.append->response_count; j++)
-            assert_ok(raft_step(fixture->raft, &ready.append->responses[j]));
-        if (ready.apply)
-            assert_ok(raft_step(fixture->raft, &ready.apply->responses[0]));
+        handle(fixture, &ready);
     }
+    assert_int_equal(applied, 3);   /* the empty entry of the term was before */
     assert_int_equal(raft_applied(fixture->raft), 4);
 }
 
@@ -547,6 +634,15 @@ static void test_long_appends(void **state)
         if (ready.messages[i].type == RAFT_MSG_APP && ready.messages[i].to == 2)
             sent += ready.messages[i].entry_count;
     assert_int_equal(sent, 2 * ARRAY_COUNT(entries));
+    handle(fixture, &ready);
+    /* Several chunks of memory are used again, round after round. */
+    for (size_t round = 0; round < 6; round++) {
+        assert_ok(raft_propose(fixture->raft, entries, ARRAY_COUNT(entries)));
+        assert_ok(raft_propose(fixture->raft, entries, ARRAY_COUNT(entries)));
+        ack.index = raft_committed(fixture->raft) + 1;
+        assert_ok(raft_step(fixture->raft, &ack));
+        settle(fixture);
+    }
 }
 
 int main(void)
@@ -568,6 +664,9 @@ int main(void)
         TEST(test_removed_candidate),
         TEST(test_removed_transferee),
         TEST(test_types_out_of_place),
+        TEST(test_late_storage_answers),
+        TEST(test_snapshot_over_snapshot),
+        TEST(test_reads_of_one_voter),
         TEST(test_clone),
         TEST(test_status),
         TEST(test_no_snapshot_now),

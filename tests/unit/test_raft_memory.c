@@ -7,6 +7,14 @@
 #include "proto/base/mem.h"
 #include "tests/script/raft_storage.h"
 
+static void count_line(struct trace *trace, const char *line)
+{
+    (void)trace;
+    assert_true(*line);
+}
+
+static struct trace trace = {count_line};
+
 struct fixture {
     struct mem mem;
     struct raft_storage storage;
@@ -33,6 +41,7 @@ static void init(struct fixture *fixture, bool async, uint64_t fail_at)
         .heartbeat_tick = 1,
         .log = &fixture->storage.view,
         .mem = &fixture->mem,
+        .trace = async ? &trace : NULL,
         .async_storage_writes = async,
         .max_size_per_message = RAFT_NO_LIMIT,
         .max_inflight_messages = 64,
