@@ -15,14 +15,10 @@ struct client {
     struct arena arena;
 };
 
-/* The folder a member keeps its data in when nobody says otherwise: /var/lib/concordfs for root, else
- * $XDG_STATE_HOME/concordfs or ~/.local/state/concordfs. The caller frees it. NULL: no home is known. */
-char *client_default_folder(void);
-
 /* The data folder that place means, in memory that the caller frees:
  *   - a folder inside a concordfs mount: what the line "data:" of the mount's .fs/status says
  *   - any other folder: itself
- *   - NULL: the mount that the working directory is in; else the default folder if a member's socket is
+ *   - NULL: the mount that the working directory is in; else datadir_default if a member's socket is
  *     there; else the data folder of the only concordfs mount of this host.
  * Errors: INVALID there is no such folder, or several mounts so that one must be named, or a mount
  * without a member (its .fs/status has no such line); NO_LEADER no member was found; IO the mount's

@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "cluster/datadir.h"
 #include "proto/base/mem.h"
 #include "proto/status.h"
 
@@ -183,7 +184,7 @@ static enum err_code find_unnamed(const struct mounts *mounts, char **ret_folder
                                                             : NULL;
     if (here)
         return folder_of_mount(here->place, ret_folder, err);
-    char *folder = client_default_folder();
+    char *folder = datadir_default();
     if (folder && has_socket(folder)) {
         *ret_folder = folder;
         return ERR_OK;
@@ -194,16 +195,6 @@ static enum err_code find_unnamed(const struct mounts *mounts, char **ret_folder
     if (mounts->count)
         return err_set(err, ERR_INVALID, "several mounts; name one with --data");
     return err_set(err, ERR_NO_LEADER, "no member runs here; name its folder or mount with --data");
-}
-
-char *client_default_folder(void)
-{
-    if (geteuid() == 0)
-        return mem_xstrdup("/var/lib/concordfs");
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (state && state[0] == '/')
-        return mem_xformat("%s/concordfs", state);
-    return home && home[0] == '/' ? mem_xformat("%s/.local/state/concordfs", home) : NULL;
 }
 
 enum err_code client_find(const char *place, char **ret_folder, struct err *err)

@@ -1,11 +1,19 @@
 /* concordfs status, stop: how a member is, and its end. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdio.h>
-#include <sys/socket.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "cluster/cmd.h"
 #include "cluster/cmd_print.h"
+#include "proto/base/limits.h"
+#include "proto/base/mem.h"
+
+#define STOP_POLL_MS 10
 
 static const char status_help[] =
     "usage: concordfs status [DIR]\n"
@@ -25,8 +33,8 @@ static const char status_help[] =
 static const char stop_help[] =
     "usage: concordfs stop [DIR]\n"
     "\n"
-    "Stops a member, and with it its mount, and returns when it has let go of its clients. What is\n"
-    "saved stays saved. Only root and the member's own user may do this.\n"
+    "Stops a member, and with it its mount, and returns when it has ended. What is saved stays\n"
+    "saved. Only root and the member's own user may do this.\n"
     "\n"
     "  DIR, --data DIR     the member: its data folder, or a folder of its mount\n"
     "\n"
@@ -66,34 +74,64 @@ static int parse_place(const char *command, const char *help, int argc, char **a
     return CMD_OK;
 }
 
-/* A member that stops closes its connections. */
-static enum err_code wait_for_end(const struct client *client, struct err *err)
-{
-    char byte;
-    ssize_t got;
-    do
-        got = recv(client->fd, &byte, 1, 0);
-    while (got > 0 || (got < 0 && errno == EINTR));
-    if (got < 0 && errno != ECONNRESET)
-        return err_set_errno(err, errno, "the member does not end");
-    return ERR_OK;
-}
-
-static int ask(const char *command, const char *place, enum socket_kind kind)
+static int ask_status(const char *place)
 {
     struct client client = {0};
     struct socket_response response;
     struct err err = {0};
-    struct socket_request request = {.kind = kind};
+    struct socket_request request = {.kind = SOCKET_STATUS};
     enum err_code code = client_open(&client, place, &err);
     if (code == ERR_OK)
         code = client_call(&client, &request, &response, &err);
-    if (code == ERR_OK && kind == SOCKET_STATUS)
+    if (code == ERR_OK)
         print_bytes(response.status);
-    if (code == ERR_OK && kind == SOCKET_STOP)
-        code = wait_for_end(&client, &err);
     client_close(&client);
-    return code == ERR_OK ? cmd_finish(command, CMD_OK) : cmd_fail(command, code, &err);
+    return code == ERR_OK ? cmd_finish("status", CMD_OK) : cmd_fail("status", code, &err);
+}
+
+/* ---- stop ---- */
+
+static enum err_code ask_stop(const char *folder, struct err *err)
+{
+    struct client client = {0};
+    struct socket_response response;
+    struct socket_request request = {.kind = SOCKET_STOP};
+    enum err_code code = client_open(&client, folder, err);
+    if (code == ERR_OK)
+        code = client_call(&client, &request, &response, err);
+    client_close(&client);
+    return code;
+}
+
+/* A member holds its folder's lock until it has sealed its log and let go of everything. */
+static enum err_code wait_for_lock(const char *folder, struct err *err)
+{
+    char *path = mem_xformat("%s/lock", folder);
+    int fd = open(path, O_RDONLY | O_CLOEXEC), left_ms = SOCKET_ANSWER_MAX_S * 1000;
+    free(path);
+    if (fd < 0)
+        return errno == ENOENT ? ERR_OK : err_set_errno(err, errno, "cannot open the lock");
+    while (flock(fd, LOCK_SH | LOCK_NB) != 0 && left_ms > 0) {
+        poll(NULL, 0, STOP_POLL_MS);
+        left_ms -= STOP_POLL_MS;
+    }
+    close(fd);
+    return left_ms > 0 ? ERR_OK
+                       : err_set(err, ERR_TIMEOUT, "the member still runs after %d s",
+                                 SOCKET_ANSWER_MAX_S);
+}
+
+static int stop(const char *place)
+{
+    char *folder = NULL;
+    struct err err = {0};
+    enum err_code code = client_find(place, &folder, &err);
+    if (code == ERR_OK)
+        code = ask_stop(folder, &err);
+    if (code == ERR_OK)
+        code = wait_for_lock(folder, &err);
+    free(folder);
+    return code == ERR_OK ? cmd_finish("stop", CMD_OK) : cmd_fail("stop", code, &err);
 }
 
 int cmd_status(int argc, char **argv)
@@ -101,7 +139,7 @@ int cmd_status(int argc, char **argv)
     const char *place = NULL;
     bool is_done;
     int status = parse_place("status", status_help, argc, argv, &place, &is_done);
-    return is_done ? status : ask("status", place, SOCKET_STATUS);
+    return is_done ? status : ask_status(place);
 }
 
 int cmd_stop(int argc, char **argv)
@@ -109,5 +147,5 @@ int cmd_stop(int argc, char **argv)
     const char *place = NULL;
     bool is_done;
     int status = parse_place("stop", stop_help, argc, argv, &place, &is_done);
-    return is_done ? status : ask("stop", place, SOCKET_STOP);
+    return is_done ? status : stop(place);
 }

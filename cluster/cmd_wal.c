@@ -6,6 +6,7 @@
 
 #include "cluster/client.h"
 #include "cluster/cmd.h"
+#include "cluster/datadir.h"
 #include "proto/base/mem.h"
 #include "wal/dump.h"
 
@@ -50,7 +51,7 @@ static enum err_code find_folder(const char *place, char **ret_folder, struct er
 {
     if (place)
         return client_find(place, ret_folder, err);
-    *ret_folder = client_default_folder();
+    *ret_folder = datadir_default();
     return *ret_folder ? ERR_OK : err_set(err, ERR_INVALID, "no home folder; name the data folder");
 }
 
