@@ -54,10 +54,10 @@ static void unescape(char *text)
 static bool is_ours(const char *type, const char *source)
 {
     return !strcmp(type, "fuse.concordfs") ||
-           (!strncmp(type, "fuse", 4) && !strcmp(source, "concordfs"));
+           (!strcmp(type, "fuse") && !strncmp(source, "concordfs:", strlen("concordfs:")));
 }
 
-/* "36 35 0:40 / /mnt/cfg rw,noatime shared:1 - fuse.concordfs concordfs rw,user_id=0" */
+/* "36 35 0:40 / /mnt/cfg rw,noatime shared:1 - fuse.concordfs concordfs:/ rw,user_id=0" */
 static bool parse_line(char *line, struct mount *ret)
 {
     char *rest = NULL, *fields[6];

@@ -309,6 +309,7 @@ static void call_start(struct call *call)
     if (socket_request_decode(buf_bytes(&call->frame), &call->arena, &call->request, &err) !=
         ERR_OK) {
         err.code = ERR_INVALID;
+        call->request.kind = SOCKET_STATUS;     /* an answer must have a kind */
         call->connection->is_ending = true;
         call_fail(call, err_wrap(&err, ERR_INVALID, "bad request"), &err);
         return;
@@ -329,9 +330,7 @@ static void call_start(struct call *call)
     case SOCKET_STATUS: call_status(call); return;
     case SOCKET_STOP: call_stop(call); return;
     }
-    call->connection->is_ending = true;
-    call_fail(call, err_set(&err, ERR_INVALID, "bad request: kind %d", (int)call->request.kind),
-              &err);
+    CHECK(false);                               /* the decoder lets no other kind through */
 }
 
 static struct call *call_new(struct connection *connection, struct bytes frame)

@@ -21,3 +21,9 @@ tests_unit_test_node_LDADD = $(CLUSTER_LDADD)
 UNIT += tests/unit/test_member
 tests_unit_test_member_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
 tests_unit_test_member_LDADD = $(CLUSTER_LDADD)
+
+# the local socket and the commands
+UNIT += tests/unit/test_socket
+tests_unit_test_socket_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
+tests_unit_test_socket_LDADD = $(CLUSTER_LDADD)
+EXTRA_DIST += tests/unit/fake_member.h
