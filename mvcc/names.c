@@ -597,7 +597,7 @@ enum err_code names_list(const struct view *view, const struct kv_list *list, st
         *ret = result;
         return ERR_OK;
     }
-    listing.limit = list->limit < LIST_LIMIT_MAX ? list->limit : LIST_LIMIT_MAX;
+    listing.limit = name_list_limit(list);
     result.names = ARENA_NEW_ARRAY(arena, struct kv_name, listing.limit);
     name_key_append(&key, (struct name_parts){list->directory, BYTES_EMPTY});
     listing.prefix_size = key.size;

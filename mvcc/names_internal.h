@@ -44,6 +44,13 @@ void name_key_append(struct buf *ret, struct name_parts parts);
 void name_top_append(struct buf *ret);
 enum err_code name_row_decode(struct bytes from, struct name_row *ret, struct err *err) MUST_USE;
 
+/* How many names an answer holds: at least one, so that whoever asks again gets on. */
+static inline size_t name_list_limit(const struct kv_list *list)
+{
+    size_t limit = list->limit < LIST_LIMIT_MAX ? list->limit : LIST_LIMIT_MAX;
+    return limit ? limit : 1;
+}
+
 /* The answer for a row. Records that stand apart are read through the view. */
 enum err_code name_answer(const struct view *view, struct bytes key, const struct name_row *row,
                           struct arena *arena, struct kv_name *ret, struct err *err) MUST_USE;

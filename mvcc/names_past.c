@@ -411,7 +411,7 @@ enum err_code names_list_at(const struct view *view, const struct kv_list *list,
                               .directory = list->directory,
                               .after = list->after,
                               .has_after = list->has_after};
-    size_t limit = list->limit < LIST_LIMIT_MAX ? list->limit : LIST_LIMIT_MAX;
+    size_t limit = name_list_limit(list);
     struct kv_list_result result = {.names = ARENA_NEW_ARRAY(arena, struct kv_name, limit)};
     enum err_code code = ERR_OK;
     if (name_is_proper(list->directory, BYTES_EMPTY) && !system_is_inside(list->directory))

@@ -210,19 +210,54 @@ static enum err_code check_places(const struct kv_rename *rename, struct err *er
     return ERR_OK;
 }
 
-/* What stands at to: does it go, or is it in the way? */
-static enum err_code check_target(const struct kv_rename *rename, const struct side *from,
-                                  const struct side *to, struct err *err)
+static struct kv_lookup lookup_of(struct bytes key)
 {
+    const uint8_t *slash = key.size ? memrchr(key.data, '/', key.size) : NULL;
+    size_t size = slash ? (size_t)(slash - key.data) + 1 : 0;
+    return (struct kv_lookup){.directory = bytes_of(key.data, size),
+                              .name = bytes_skip(key, size)};
+}
+
+/* Whether a side is more than records that nobody sees. */
+static enum err_code side_stands(struct txn *txn, const struct side *side, bool value_only,
+                                 bool *ret, struct err *err)
+{
+    struct kv_lookup lookup = lookup_of(side->base);
+    struct kv_name name;
+    *ret = !side_is_empty(side);
+    if (!*ret || side->keys || !names_covers(side->base))
+        return ERR_OK;
+    enum err_code code = names_lookup(&txn->view, &lookup, &txn->arena, &name, err);
+    *ret = !code && (name.has_node || (!value_only && name.is_directory));
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+/* What stands at to: does it go, or is it in the way? */
+static enum err_code check_target(struct txn *txn, const struct kv_rename *rename,
+                                  const struct side *from, const struct side *to, struct err *err)
+{
+    bool stands;
+    enum err_code code = side_stands(txn, to, rename->value_only, &stands, err);
+    if (code)
+        return code;
     if (rename->exchange)
-        return side_is_empty(to) ? err_set(err, ERR_NOT_FOUND, "nothing to exchange with")
-                                 : ERR_OK;
-    if (side_is_empty(to))
+        return stands ? ERR_OK : err_set(err, ERR_NOT_FOUND, "nothing to exchange with");
+    if (!stands)
         return ERR_OK;
     if (!rename->replace)
         return err_set(err, ERR_EXISTS, "the new name exists");
     bool goes = side_is_bare_directory(to) ? side_is_directory(from) : !side_is_directory(to);
     return goes ? ERR_OK : err_set(err, ERR_EXISTS, "the new name is a directory");
+}
+
+static enum err_code check_source(struct txn *txn, const struct kv_rename *rename,
+                                  const struct side *from, struct err *err)
+{
+    bool stands;
+    enum err_code code = side_stands(txn, from, rename->value_only, &stands, err);
+    if (code)
+        return code;
+    return stands ? ERR_OK : err_set(err, ERR_NOT_FOUND, "nothing to rename");
 }
 
 static enum err_code check_limits(struct txn *txn, const struct side *from, const struct side *to,
@@ -289,12 +324,12 @@ enum err_code rename_validate(struct txn *txn, const struct kv_rename *rename, u
     enum err_code code = check_places(rename, err);
     if (!code)
         code = gather(&gathering, rename->from, &from);
-    if (!code && side_is_empty(&from))
-        code = err_set(err, ERR_NOT_FOUND, "nothing to rename");
+    if (!code)
+        code = check_source(txn, rename, &from, err);
     if (!code)
         code = gather_target(txn, rename, most, &to, err);
     if (!code)
-        code = check_target(rename, &from, &to, err);
+        code = check_target(txn, rename, &from, &to, err);
     if (!code)
         code = check_limits(txn, &from, rename->exchange ? &to : &(struct side){.count = 0}, err);
     if (!code)
@@ -473,10 +508,7 @@ static enum err_code pasts_of(struct txn *txn, const struct side *side,
         count++;
     *ret = ARENA_NEW_ARRAY(&txn->arena, struct directory_past, count);
     for (const struct thing *one = side->directories; one; one = one->next, i++) {
-        const uint8_t *slash = memrchr(one->key.data, '/', one->key.size);
-        size_t size = slash ? (size_t)(slash - one->key.data) + 1 : 0;
-        struct kv_lookup lookup = {.directory = bytes_of(one->key.data, size),
-                                   .name = bytes_skip(one->key, size)};
+        struct kv_lookup lookup = lookup_of(one->key);
         struct kv_name name;
         (*ret)[i] = (struct directory_past){one->head.mod.main, one->head.mod_time};
         enum err_code code = names_lookup(&txn->view, &lookup, &txn->arena, &name, err);

@@ -39,3 +39,9 @@ FUZZ += tests/fuzz/fuzz_meta
 tests_fuzz_fuzz_meta_SOURCES = tests/fuzz/fuzz_meta.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_meta_LDADD = libproto.a libbase.a
 tests_fuzz_fuzz_meta_LDFLAGS = $(FUZZER_LDFLAGS)
+
+# Rows of names and sessions.
+FUZZ += tests/fuzz/fuzz_rows
+tests_fuzz_fuzz_rows_SOURCES = tests/fuzz/fuzz_rows.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_rows_LDADD = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
+tests_fuzz_fuzz_rows_LDFLAGS = $(FUZZER_LDFLAGS)

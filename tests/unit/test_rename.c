@@ -158,6 +158,26 @@ static void what_is_refused(void **state)
     tree_free(tree);
 }
 
+/* A record for a key that never came is nothing that stands there; it goes. */
+static void records_nobody_sees(void **state)
+{
+    struct tree *tree = tree_new();
+    struct kv_name name;
+    (void)state;
+    tree_put(tree, "/a", "1");
+    tree_meta(tree, "/b", &(struct meta){.has_mode = true, .mode = 0600});
+    assert_err(tree_rename(tree, RENAME("/b", "/c"), NULL), NOT_FOUND);
+    assert_err(tree_rename(tree, RENAME("/a", "/b", .exchange = true), NULL), NOT_FOUND);
+    assert_ok(tree_rename(tree, RENAME("/a", "/b"), NULL));
+    assert_false(meta_at(tree, "/", "b").has_mode);
+    tree_meta(tree, "/pipe", &(struct meta){.type = META_FIFO});
+    assert_err(tree_rename(tree, RENAME("/b", "/pipe", .value_only = true), NULL), EXISTS);
+    assert_ok(tree_rename(tree, RENAME("/pipe", "/b", .value_only = true, .replace = true), NULL));
+    assert_ok(tree_lookup(tree, "/", "b", &name));
+    assert_true(name.has_node && !name.has_value);
+    tree_free(tree);
+}
+
 static void replace_takes_what_stands_there(void **state)
 {
     struct tree *tree = tree_new();
@@ -362,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_record_that_does_not_count_stays_behind),
         cmocka_unit_test(a_directory_moves),
         cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(records_nobody_sees),
         cmocka_unit_test(replace_takes_what_stands_there),
         cmocka_unit_test(the_directory_replaced_into_changed),
         cmocka_unit_test(own_value_leaves_its_directory),
