@@ -11,6 +11,7 @@
 #include <leveldb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,7 @@ struct leveldb_backend {
     leveldb_writeoptions_t *write;
     leveldb_writebatch_t *batch;        /* the writer's, used again */
     char *folder;
+    int lock;                           /* descriptor of folder/OWNER, locked */
 };
 
 struct leveldb_iterator {
@@ -150,6 +152,24 @@ static enum err_code folder_sync(const char *folder, struct err *err)
         code = err_set_errno(err, errno, "sync folder '%s'", folder);
     close(fd);
     return code;
+}
+
+/* LevelDB locks its folder when it opens it, which is after the logs were moved: somebody else's logs
+ * must not be. A lock of our own comes first, and is held as long as the store is open. */
+static enum err_code folder_lock(const char *folder, int *ret, struct err *err)
+{
+    char *path = mem_xformat("%s/OWNER", folder);
+    enum err_code code = ERR_OK;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        code = err_set_errno(err, errno, "open '%s'", path);
+    else if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        code = err_set(err, ERR_IO, "the store in '%s' is open in another process", folder);
+    if (code && fd >= 0)
+        close(fd);
+    free(path);
+    *ret = code ? -1 : fd;
+    return code == ERR_NOT_FOUND ? ERR_IO : code;
 }
 
 /* ---- the door ---- */
@@ -298,6 +318,7 @@ static void leveldb_door_close(struct backend *backend)
     leveldb_readoptions_destroy(self->read);
     leveldb_writeoptions_destroy(self->write);
     leveldb_writebatch_destroy(self->batch);
+    close(self->lock);
     free(self->folder);
     free(self);
 }
@@ -400,7 +421,7 @@ static const struct backend_ops leveldb_ops = {
 
 /* ---- opening ---- */
 
-static enum err_code folder_prepare(const struct backend_leveldb_options *options,
+static enum err_code folder_prepare(const struct backend_leveldb_options *options, int *ret_lock,
                                     struct err *err)
 {
     char *current = mem_xformat("%s/CURRENT", options->folder);
@@ -412,8 +433,15 @@ static enum err_code folder_prepare(const struct backend_leveldb_options *option
         code = err_set_errno(err, errno, "make folder '%s'", options->folder);
     free(current);
     if (!code)
-        code = logs_move_aside(options->folder, err);
-    return code ? code : folder_sync(options->folder, err);
+        code = folder_lock(options->folder, ret_lock, err);
+    if (code)
+        return code;
+    code = logs_move_aside(options->folder, err);
+    if (!code)
+        code = folder_sync(options->folder, err);
+    if (code)
+        close(*ret_lock);
+    return code;
 }
 
 static void options_set(struct leveldb_backend *self,
@@ -438,11 +466,13 @@ enum err_code backend_leveldb_open(struct backend **ret,
                                    const struct backend_leveldb_options *options, struct err *err)
 {
     char *text = NULL;
-    enum err_code code = folder_prepare(options, err);
+    int lock;
+    enum err_code code = folder_prepare(options, &lock, err);
     if (code)
         return code;
     struct leveldb_backend *self = mem_xzalloc(sizeof(*self));
     self->backend.ops = &leveldb_ops;
+    self->lock = lock;
     self->folder = mem_xstrdup(options->folder);
     options_set(self, options);
     self->db = leveldb_open(self->options, self->folder, &text);

@@ -19,3 +19,12 @@ tests_unit_test_session_LDADD = $(TREE_TEST_LIBS)
 UNIT += tests/unit/test_settings
 tests_unit_test_settings_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_settings_LDADD = $(TREE_TEST_LIBS)
+
+# Backends, batch, index, store.
+MVCC_LIBS = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(CMOCKA_LIBS) -lpthread
+
+UNIT += tests/unit/test_backend tests/unit/test_batch
+tests_unit_test_backend_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_backend_LDADD = $(MVCC_LIBS)
+tests_unit_test_batch_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_batch_LDADD = $(MVCC_LIBS)
