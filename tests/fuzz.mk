@@ -4,7 +4,7 @@
 #     FUZZ += tests/fuzz/fuzz_record
 #     tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_MAIN)
 #     tests_fuzz_fuzz_record_LDADD = libwal.a libbase.a
-#     tests_fuzz_fuzz_record_LDFLAGS = $(FUZZER_LDFLAGS)
+#     tests_fuzz_fuzz_record_LDFLAGS = $(FUZZ_LINK_FLAGS)
 #
 # Under --enable-fuzz (clang) it is a libFuzzer program: make fuzz TARGET=record. Otherwise FUZZ_MAIN
 # gives it a main that "make check" runs: over the files in tests/fuzz/corpus/NAME/, over mutations
@@ -13,12 +13,12 @@ FUZZ =
 EXTRA_DIST += tests/fuzz/corpus
 if ENABLE_FUZZ
 FUZZ_MAIN =
-FUZZER_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+FUZZ_LINK_FLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 EXTRA_PROGRAMS += $(FUZZ)
 EXTRA_DIST += tests/fuzz/replay.c
 else
 FUZZ_MAIN = tests/fuzz/replay.c
-FUZZER_LDFLAGS = $(AM_LDFLAGS)
+FUZZ_LINK_FLAGS = $(AM_LDFLAGS)
 check_PROGRAMS += $(FUZZ)
 TESTS += $(FUZZ)
 endif
@@ -27,21 +27,21 @@ endif
 FUZZ += tests/fuzz/fuzz_cursor
 tests_fuzz_fuzz_cursor_SOURCES = tests/fuzz/fuzz_cursor.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_cursor_LDADD = libbase.a
-tests_fuzz_fuzz_cursor_LDFLAGS = $(FUZZER_LDFLAGS)
+tests_fuzz_fuzz_cursor_LDFLAGS = $(FUZZ_LINK_FLAGS)
 
 # Requests of the log and the local socket; records of files.
 FUZZ += tests/fuzz/fuzz_request
 tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_request_LDADD = libproto.a libbase.a $(PROTOBUF_C_LIBS)
-tests_fuzz_fuzz_request_LDFLAGS = $(FUZZER_LDFLAGS)
+tests_fuzz_fuzz_request_LDFLAGS = $(FUZZ_LINK_FLAGS)
 
 FUZZ += tests/fuzz/fuzz_meta
 tests_fuzz_fuzz_meta_SOURCES = tests/fuzz/fuzz_meta.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_meta_LDADD = libproto.a libbase.a
-tests_fuzz_fuzz_meta_LDFLAGS = $(FUZZER_LDFLAGS)
+tests_fuzz_fuzz_meta_LDFLAGS = $(FUZZ_LINK_FLAGS)
 
 # Rows of names and sessions.
 FUZZ += tests/fuzz/fuzz_rows
 tests_fuzz_fuzz_rows_SOURCES = tests/fuzz/fuzz_rows.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_rows_LDADD = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
-tests_fuzz_fuzz_rows_LDFLAGS = $(FUZZER_LDFLAGS)
+tests_fuzz_fuzz_rows_LDFLAGS = $(FUZZ_LINK_FLAGS)
