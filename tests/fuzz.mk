@@ -45,3 +45,9 @@ FUZZ += tests/fuzz/fuzz_rows
 tests_fuzz_fuzz_rows_SOURCES = tests/fuzz/fuzz_rows.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_rows_LDADD = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
 tests_fuzz_fuzz_rows_LDFLAGS = $(FUZZ_LINK_FLAGS)
+
+# Records of the log, and what they add up to.
+FUZZ += tests/fuzz/fuzz_record
+tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_record_LDADD = libwal.a libbase.a
+tests_fuzz_fuzz_record_LDFLAGS = $(FUZZER_LDFLAGS)

@@ -21,6 +21,14 @@ UNIT += tests/unit/test_wal_sweep
 tests_unit_test_wal_sweep_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_wal_sweep_LDADD = $(WAL_TEST_LIBS)
 
+UNIT += tests/unit/test_segment
+tests_unit_test_segment_CFLAGS = $(UNIT_CFLAGS) -pthread
+tests_unit_test_segment_LDADD = $(WAL_TEST_LIBS)
+
+# Flushes of the log against the floor.
+EXTRA_PROGRAMS += tests/bench/bench_wal
+tests_bench_bench_wal_LDADD = libwal.a libbase.a
+
 # Every altered byte of four logs; goes on where it was stopped.
 wal-sweep: tests/unit/test_wal_sweep
 	tests/unit/test_wal_sweep --full wal-sweep.state

@@ -3,6 +3,7 @@ noinst_LIBRARIES += libwal.a
 
 libwal_a_SOURCES = \
 	wal/disk.h wal/disk_posix.c \
+	wal/dump.c wal/dump.h \
 	wal/flush.c \
 	wal/folder.c wal/folder.h \
 	wal/open.c \
@@ -13,4 +14,4 @@ libwal_a_SOURCES = \
 	wal/replay.c wal/replay.h \
 	wal/seal.c wal/seal.h \
 	wal/wal.c wal/wal.h wal/wal_internal.h
-EXTRA_DIST += wal/FORMAT wal/dump.h
+EXTRA_DIST += wal/FORMAT wal/README.md
