@@ -50,4 +50,4 @@ tests_fuzz_fuzz_rows_LDFLAGS = $(FUZZ_LINK_FLAGS)
 FUZZ += tests/fuzz/fuzz_record
 tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_record_LDADD = libwal.a libbase.a
-tests_fuzz_fuzz_record_LDFLAGS = $(FUZZER_LDFLAGS)
+tests_fuzz_fuzz_record_LDFLAGS = $(FUZZ_LINK_FLAGS)
