@@ -42,3 +42,4 @@ libraft_a_SOURCES = \
 	cluster/raft/role.c \
 	cluster/raft/snapshot.c \
 	cluster/raft/status.c
+EXTRA_DIST += cluster/raft/README.md

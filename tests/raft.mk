@@ -36,6 +36,11 @@ tests_unit_test_raft_core_SOURCES = tests/unit/test_raft_core.c $(RAFT_STORAGE)
 tests_unit_test_raft_core_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raft_core_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
 
+UNIT += tests/unit/test_raft_garbage
+tests_unit_test_raft_garbage_SOURCES = tests/unit/test_raft_garbage.c $(RAFT_STORAGE)
+tests_unit_test_raft_garbage_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_garbage_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
 # Etcd's conversations, which stand outside of this tree, and our own.
 dist_check_SCRIPTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh
 TESTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh

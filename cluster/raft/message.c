@@ -150,6 +150,24 @@ static bool term_is_sound(raft_term term)
     return term != 0 && term <= UINT64_MAX / 2;
 }
 
+/* What a member sends to itself by way of its storage, and what it may have asked of others before it
+ * became the one to ask. Nobody leads or asks for votes towards himself. */
+bool message_may_be_own(enum raft_message_type type)
+{
+    switch (type) {
+    case RAFT_MSG_APP_RESP:
+    case RAFT_MSG_VOTE_RESP:
+    case RAFT_MSG_PRE_VOTE_RESP:
+    case RAFT_MSG_PROP:
+    case RAFT_MSG_READ_INDEX:
+    case RAFT_MSG_TRANSFER_LEADER:
+    case RAFT_MSG_FORGET_LEADER:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool message_is_sound(const struct raft_message *message)
 {
     switch (message->type) {

@@ -416,6 +416,8 @@ enum err_code raft_step(struct raft *raft, const struct raft_message *message)
         return ERR_NOT_FOUND;
     if (!from_thread && (message->from == RAFT_NOBODY || !message_is_sound(message)))
         return ERR_INVALID;
+    if (message->from == raft->config.id && !message_may_be_own(message->type))
+        return ERR_INVALID;
     return raft_guard(raft, step_guarded, message);
 }
 

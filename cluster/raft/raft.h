@@ -282,8 +282,8 @@ void raft_free(struct raft *raft);      /* NULL is fine */
 
 /* Every fallible call below also returns NO_MEMORY, see above. */
 
-/* A message from a peer or an answer from a local thread (from = RAFT_APPEND_THREAD and so on: the
- * member must not let a frame from the network claim those).
+/* A message from a peer, or an answer from a local thread or to oneself by way of one. The member sees
+ * to it that no frame from the network claims to be from a local thread or from this member.
  * OK: also when it was stale or of no use and has been passed over.
  * INVALID: a local message that does not come from a local thread ("cannot step raft local
  *   message"), or a message that no correct peer sends (an entry array that is not dense, a snapshot

@@ -295,6 +295,7 @@ static inline struct raft_soft_state raft_soft_state(const struct raft *raft)
 
 /* message.c */
 bool message_is_proposal(const struct raft_message *message);
+bool message_may_be_own(enum raft_message_type type);
 /* Whether a correct peer could have sent it. */
 bool message_is_sound(const struct raft_message *message);
 

@@ -210,6 +210,8 @@ enum err_code raft_step_append_response(struct raft *raft, struct progress *prog
     raft_id from = progress->id;
     bool self = from == raft->config.id;
     progress->recent_active = true;
+    if (message->reject && self)
+        return ERR_INVALID;
     if (message->reject) {
         step_rejection(raft, progress, message);
         return ERR_OK;
