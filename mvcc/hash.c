@@ -206,6 +206,9 @@ static enum err_code version_check(struct walker *walker, struct totals *totals,
         code = value_of(walker, &value, err);
     if (code)
         return code;
+    if (!walker->is_kept && walker->store->walks == 0)
+        return err_set(err, ERR_CORRUPT, "compaction left revision %lld.%lld of a key behind",
+                       (long long)walker->head.mod.main, (long long)walker->head.mod.sub);
     totals->versions++;
     if (walker->head.is_tombstone)
         return ERR_OK;
