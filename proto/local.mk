@@ -48,6 +48,8 @@ proto/schema/record.pb-c.c: $(srcdir)/proto/schema/record.proto
 proto/schema/kv.pb-c.h: proto/schema/kv.pb-c.c
 proto/schema/raft.pb-c.h: proto/schema/raft.pb-c.c
 proto/schema/record.pb-c.h: proto/schema/record.pb-c.c
+# For those who make one target without "make all" before.
+proto/libproto_a-kv_pb.$(OBJEXT) proto/libproto_a-socket_pb.$(OBJEXT): $(SCHEMA_H)
 
 EXTRA_DIST += proto/README.md
 
