@@ -26,6 +26,7 @@ struct tree {
     struct err err;                     /* of the last entry */
     bool repeated;
     bool unchecked;                     /* do not compare names with keys each time */
+    unsigned group, pending;            /* entries of one batch (0: one); how many it has now */
     struct arena arena;                 /* of answers */
 };
 
@@ -67,6 +68,17 @@ static inline void tree_check(struct tree *tree)
     view_release(&view);
 }
 
+/* Writes what is pending. */
+static inline void tree_commit(struct tree *tree)
+{
+    if (tree->pending == 0)
+        return;
+    tree->pending = 0;
+    assert_ok(store_commit(tree->store, &tree->err));
+    if (!tree->unchecked)
+        tree_check(tree);
+}
+
 /* Applies; result (may be NULL) lives in the tree's arena until the next call. Returns the code. */
 static inline enum err_code tree_apply(struct tree *tree, struct entry_request *request,
                                        struct kv_op_result *result)
@@ -79,9 +91,11 @@ static inline enum err_code tree_apply(struct tree *tree, struct entry_request *
                           .payload = entry_request_encode(request)};
     tree->clock += SECOND;
     entry_stamp_set(entry.payload, tree->clock);
-    store_begin(tree->store);
+    if (tree->pending++ == 0)
+        store_begin(tree->store);
     assert_ok(store_apply(tree->store, &entry, true, &answer, &tree->err));
-    assert_ok(store_commit(tree->store, &tree->err));
+    if (tree->pending >= tree->group)
+        tree_commit(tree);
     blob_unref(entry.payload);
     arena_release(&tree->arena);
     tree->arena = answer.arena;
@@ -89,8 +103,6 @@ static inline enum err_code tree_apply(struct tree *tree, struct entry_request *
     tree->repeated = answer.repeated;
     if (result)
         *result = answer.result;
-    if (!tree->unchecked)
-        tree_check(tree);
     return answer.code;
 }
 
