@@ -30,8 +30,9 @@ static void make_room(struct applier *applier, size_t more)
 {
     if (applier->start + applier->count + more <= applier->capacity)
         return;
-    memmove(applier->queue, applier->queue + applier->start,
-            applier->count * sizeof *applier->queue);
+    if (applier->count)
+        memmove(applier->queue, applier->queue + applier->start,
+                applier->count * sizeof *applier->queue);
     applier->start = 0;
     size_t capacity = applier->capacity ? applier->capacity : 256;
     while (applier->count + more > capacity / 2)
