@@ -45,8 +45,9 @@ static void make_room(struct applier *applier, size_t more)
 static void response_push(struct applier *applier, raft_index last, struct raft_message *message)
 {
     if (applier->response_start + applier->response_count == applier->response_capacity) {
-        memmove(applier->responses, applier->responses + applier->response_start,
-                applier->response_count * sizeof *applier->responses);
+        if (applier->response_count)
+            memmove(applier->responses, applier->responses + applier->response_start,
+                    applier->response_count * sizeof *applier->responses);
         applier->response_start = 0;
         if (applier->response_count * 2 >= applier->response_capacity) {
             applier->response_capacity =
