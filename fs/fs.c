@@ -128,6 +128,7 @@ enum err_code fs_open(struct fs **ret, const struct fs_options *options, struct 
         .prefix = bytes_of_text(options->prefix), .cluster_id = fs_status(fs)->cluster_id,
         .uid = options->uid, .gid = options->gid,
         .file_mode = 0666 & ~options->fmask, .directory_mode = 0777 & ~options->dmask,
+        .start = fs->status.clock,
         .has_names = fs->capabilities & KV_CAN_NAMES,
     };
     if ((code = handles_open(fs, err)) != ERR_OK || (code = locks_open(fs, err)) != ERR_OK) {

@@ -422,7 +422,7 @@ bool layout_file(const struct layout *layout, struct bytes directory, const stru
 void layout_root(const struct layout *layout, const struct kv_name *name, kv_rev revision,
                  struct arena *arena, struct fs_file *ret)
 {
-    struct kv_name nothing = {.is_directory = true};
+    struct kv_name nothing = {.is_directory = true, .change_time = layout->start};
     const struct kv_name *from = name && name->is_directory ? name : &nothing;
     memset(ret, 0, sizeof(*ret));
     file_of_directory(layout, BYTES_EMPTY, from, arena, ret);

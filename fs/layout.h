@@ -70,6 +70,7 @@ struct layout {                                 /* what attributes are made of b
     uid_t uid;
     gid_t gid;
     mode_t file_mode, directory_mode;           /* defaults of files and directories without a record */
+    kv_time start;                              /* of a root that nothing ever changed */
     bool has_names;                             /* the kv counts names: nlink and mtime are exact */
 };
 

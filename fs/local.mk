@@ -32,7 +32,7 @@ libfs_a_SOURCES += \
 	fs/staging.c fs/staging.h
 
 # the program
-EXTRA_PROGRAMS += concordfs
+bin_PROGRAMS += concordfs
 concordfs_SOURCES = fs/main.c fs/cmd_mount.c fs/cmd_mount.h
 concordfs_LDADD = \
 	libfs.a libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a \

@@ -88,6 +88,12 @@ static void implicit_stands(struct tree *tree, struct bytes key)
 
 static bool is_exempt(const struct node *directory) { return !directory->parent; }
 
+/* The root of a mount without a prefix has no name, so no record either. */
+static bool has_no_record(const struct fs *fs, const struct node *directory)
+{
+    return !directory->parent && fs->layout.prefix.size == 0;
+}
+
 /* A "x%+" stands for the directory that it is in. */
 static struct node *real_directory(struct node *node)
 {
@@ -170,10 +176,12 @@ void tree_rename(struct tree *tree, const struct kv_rename *rename)
 void tree_keep_parent(struct tree *tree, struct node *parent)
 {
     parent = real_directory(parent);
-    if (is_exempt(parent) || parent->told.directory_create_revision)
+    if (has_no_record(tree->op->fs, parent) || parent->told.directory_create_revision)
         return;
     struct bytes key = op_key(tree->op, parent);
-    struct meta meta = {.type = META_DIRECTORY, .file_id = parent->told.attr.st_ino};
+    struct meta meta = {.type = META_DIRECTORY};
+    if (parent->parent)
+        meta.file_id = parent->told.attr.st_ino;
     tree_compare(tree, directory_of(tree, key), BYTES_EMPTY, KV_COMPARE_CREATE, KV_EQUAL, 0);
     tree_put_directory(tree, key, &meta);
 }
@@ -181,7 +189,7 @@ void tree_keep_parent(struct tree *tree, struct node *parent)
 void tree_parent_kept(struct fs_op *op, struct node *parent)
 {
     parent = real_directory(parent);
-    if (!is_exempt(parent) && parent->told.directory_create_revision == 0)
+    if (!has_no_record(op->fs, parent) && parent->told.directory_create_revision == 0)
         parent->told.directory_create_revision = op->kv.revision;
 }
 

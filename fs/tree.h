@@ -5,7 +5,7 @@
  *     name is absent in every form: its key, its two records, the range below it;
  *   - a txn that removes a name writes the parent's directory record if it has none, so that the parent
  *     does not vanish with its last name;
- *   - the mount's root always exists: it is neither compared nor recorded.
+ *   - the mount's root always exists: it is never compared.
  *
  * Bytes given are borrowed until the txn has been answered (use the op's arena).
  */
