@@ -270,17 +270,25 @@ static void call_submit(struct call *call, enum kv_kind kind)
     kv_submit(call->connection->server->options.kv, &call->kv);
 }
 
+/* The socket stands in the data folder. */
+static void format_own_status(const struct socket_options *options, struct buf *ret)
+{
+    struct kv_status status;
+    const char *slash = strrchr(options->path, '/');
+    char *folder = slash ? mem_xformat("%.*s", (int)(slash - options->path), options->path) : NULL;
+    kv_status_get(options->kv, &status);
+    status_format(ret, &status, folder);
+    free(folder);
+}
+
 static void call_status(struct call *call)
 {
     const struct socket_options *options = &call->connection->server->options;
     struct buf text = {0};
-    if (options->status) {
+    if (options->status)
         options->status(options->context, &text);
-    } else {
-        struct kv_status status;
-        kv_status_get(options->kv, &status);
-        status_format(&text, &status, NULL);
-    }
+    else
+        format_own_status(options, &text);
     call->response.status = arena_copy(&call->arena, buf_bytes(&text));
     buf_release(&text);
     call_answer(call);
