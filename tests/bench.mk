@@ -1,1 +1,12 @@
-# Benchmarks.
+# Benchmarks. "make bench WORKLOADS='create cat-hot'" runs some; BENCH_QUICK=1 is a run of seconds.
+EXTRA_PROGRAMS += tests/bench/bench_fs tests/bench/empty-fuse
+tests_bench_bench_fs_SOURCES = tests/bench/bench_fs.c tests/bench/bench.c tests/bench/bench.h
+tests_bench_bench_fs_LDADD = -lpthread
+tests_bench_empty_fuse_SOURCES = tests/bench/empty_fuse.c
+tests_bench_empty_fuse_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
+tests_bench_empty_fuse_LDADD = $(FUSE_LIBS)
+EXTRA_DIST += tests/bench/bench.sh
+
+.PHONY: bench
+bench: concordfs tests/bench/bench_fs tests/bench/empty-fuse
+	BUILDDIR='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/bench/bench.sh $(WORKLOADS)
