@@ -1,7 +1,8 @@
 /* Writing builds the generated structs in an arena that begins on the stack, and packs them straight
  * into their place: a single put allocates its blob and nothing else. Reading goes over the wire form
  * itself (wire.h): values are borrowed, not copied, and depth and number of operations are bounded
- * before anything is allocated for them, which generated code does not do. */
+ * before anything is allocated for them, which generated code does not do. A field we do not know is
+ * refused: whoever passes over a part of an entry may apply something else than the others do. */
 #include "proto/kv_pb.h"
 
 #include <assert.h>
@@ -261,6 +262,7 @@ enum err_code range_decode(struct decoder *decoder, struct bytes from, struct kv
         case 13: ret->max_create_revision = wire_i64(c, f); break;
         case 100: ret->sizes_only = wire_bool(c, f); break;
         case 101: ret->want_times = wire_bool(c, f); break;
+        default: c->failed = true;
         }
     }
     return cursor.failed ? broken(decoder, "range") : ERR_OK;
@@ -278,6 +280,7 @@ static enum err_code put_decode(struct decoder *decoder, struct bytes from, stru
         case 4: ret->want_previous = wire_bool(c, f); break;
         case 5: ret->ignore_value = wire_bool(c, f); break;
         case 6: ret->ignore_lease = wire_bool(c, f); break;
+        default: c->failed = true;
         }
     }
     return cursor.failed ? broken(decoder, "put") : ERR_OK;
@@ -293,6 +296,7 @@ static enum err_code delete_decode(struct decoder *decoder, struct bytes from,
         case 1: ret->key = wire_bytes(c, f); break;
         case 2: ret->range_end = wire_bytes(c, f); break;
         case 3: ret->want_previous = wire_bool(c, f); break;
+        default: c->failed = true;
         }
     }
     return cursor.failed ? broken(decoder, "delete") : ERR_OK;
@@ -310,6 +314,7 @@ static enum err_code rename_decode(struct decoder *decoder, struct bytes from,
         case 3: ret->value_only = wire_bool(c, f); break;
         case 4: ret->replace = wire_bool(c, f); break;
         case 5: ret->exchange = wire_bool(c, f); break;
+        default: c->failed = true;
         }
     }
     return cursor.failed ? broken(decoder, "rename") : ERR_OK;
@@ -338,6 +343,7 @@ static enum err_code compare_decode(struct decoder *decoder, struct bytes from,
             ret->value = wire_bytes(c, f);
             break;
         case 64: ret->range_end = wire_bytes(c, f); break;
+        default: c->failed = true;
         }
     }
     if (cursor.failed || ret->target >= ARRAY_COUNT(operand_of))
@@ -354,11 +360,9 @@ static enum err_code op_decode(struct decoder *decoder, struct bytes from, unsig
 {
     struct cursor cursor = cursor_of(from), *c = &cursor;
     struct wire_field field, *f = &field;
-    enum err_code code = ERR_CORRUPT;
+    enum err_code code = ERR_OK;
     bool known = false;
     while (wire_next(c, f)) {
-        if (f->number > 4 && f->number != 100)
-            continue;
         struct bytes inner = wire_bytes(c, f);
         if (c->failed || known)
             return broken(decoder, "operation");
@@ -384,6 +388,7 @@ static enum err_code op_decode(struct decoder *decoder, struct bytes from, unsig
             ret->kind = KV_OP_RENAME;
             code = rename_decode(decoder, inner, &ret->rename);
             break;
+        default: return broken(decoder, "operation");
         }
         if (code)
             return code;
@@ -421,11 +426,9 @@ enum err_code txn_decode(struct decoder *decoder, struct bytes from, unsigned de
     success = (struct kv_op *)ret->success;
     failure = (struct kv_op *)ret->failure;
     while (!code && wire_next(c, f)) {
-        if (f->number > 3)
-            continue;
         struct bytes inner = wire_bytes(c, f);
-        if (c->failed)
-            break;
+        if (c->failed || f->number > 3)
+            return broken(decoder, "txn");
         if (f->number == 1)
             code = compare_decode(decoder, inner, &compares[ret->compare_count++]);
         else if (f->number == 2)
@@ -447,6 +450,7 @@ enum err_code compact_decode(struct decoder *decoder, struct bytes from,
         switch (f->number) {
         case 1: ret->revision = wire_i64(c, f); break;
         case 2: ret->physical = wire_bool(c, f); break;
+        default: c->failed = true;
         }
     }
     return cursor.failed ? broken(decoder, "compaction") : ERR_OK;
@@ -461,6 +465,7 @@ static enum err_code compacted_decode(struct decoder *decoder, struct bytes from
         switch (f->number) {
         case 1: ret->compact.revision = wire_i64(c, f); break;
         case 2: ret->compacted_bytes = wire_u64(c, f); break;
+        default: c->failed = true;
         }
     }
     return cursor.failed ? broken(decoder, "compacted") : ERR_OK;

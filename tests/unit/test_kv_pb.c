@@ -193,6 +193,9 @@ static void what_is_no_request(void **state)
     assert_err(decode(blob_copy(B("stamp...\x7a\x05\x00")), &err), CORRUPT); /* cut */
     assert_err(decode(blob_copy(B("stamp...\x7a\x00\x7a\x00")), &err), CORRUPT); /* two kinds */
     assert_err(decode(blob_copy(B("stamp...\x0b")), &err), CORRUPT);        /* a group */
+    assert_err(decode(blob_copy(B("stamp...\x5a\x05\x0a\x01k\x38\x01")), &err), CORRUPT); /* put 7 */
+    assert_err(decode(blob_copy(B("stamp...\x52\x02\x20\x01")), &err), CORRUPT);    /* txn 4 */
+    assert_err(decode(blob_copy(B("stamp...\x52\x04\x12\x02\x2a\x00")), &err), CORRUPT); /* op 5 */
     assert_ok(decode(blob_copy(B("stamp...\x7a\x00")), &err));
 }
 
