@@ -19,3 +19,5 @@ libmvcc_a_SOURCES = \
 	mvcc/store.c mvcc/store.h mvcc/store_internal.h \
 	mvcc/system.c mvcc/system.h \
 	mvcc/txn.c mvcc/txn.h
+
+EXTRA_DIST += mvcc/FORMAT
