@@ -56,6 +56,12 @@ static struct kernel_open open_of(const struct handle *handle)
                                 .no_flush = !handle->writable};
 }
 
+static void forget_attr(struct fs *fs, const struct node *node)
+{
+    fs->kernel->ops->note(fs->kernel,
+                          &(struct kernel_note){.kind = KERNEL_NOTE_ATTR, .node = node->id});
+}
+
 /* The caller has gone: no RELEASE will come, and nothing was written. */
 static void give_up(struct handle *handle)
 {
@@ -152,8 +158,7 @@ static bool open_sends_back(struct fs_op *op, enum err_code code)
                   (node->pinned_revision && node->pinned_revision != op->file.mod_revision);
     if (!differs || node->kind != NODE_LIVE)
         return false;
-    fs->kernel->ops->note(fs->kernel,
-                          &(struct kernel_note){.kind = KERNEL_NOTE_ATTR, .node = node->id});
+    forget_attr(fs, node);
     return handle_may_answer_estale(fs->handles, op->request.pid);
 }
 
@@ -381,7 +386,8 @@ void op_write(struct fs_op *op)
     write_start(op, ERR_OK);
 }
 
-/* Who writes to a set-id file is not its owner's program: the bits go, as on every filesystem. */
+/* Who writes to a set-id file is not its owner's program: the bits go, as on every filesystem. The kernel
+ * takes a WRITE to change size and times alone. */
 static void drop_set_ids(struct handle *handle, uid_t uid)
 {
     struct stat attr;
@@ -391,6 +397,7 @@ static void drop_set_ids(struct handle *handle, uid_t uid)
         return;
     handle->staging.live.attributes.has_mode = true;
     handle->staging.live.attributes.mode = (attr.st_mode & 07777) & ~drop;
+    forget_attr(handle->handles->fs, handle->node);
 }
 
 static enum err_code write_stage(struct fs_op *op, struct handle *handle)

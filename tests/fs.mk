@@ -21,6 +21,7 @@ tests_unit_test_nodes_LDADD = libfs.a libbase.a $(CMOCKA_LIBS)
 UNIT += tests/unit/test_mount_options
 tests_unit_test_mount_options_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_mount_options_LDADD = libfs.a libbase.a $(CMOCKA_LIBS)
+
 # a mount without a kernel and without a member
 noinst_LIBRARIES += libsimmount.a
 libsimmount_a_SOURCES = \
