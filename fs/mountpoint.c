@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,7 +159,10 @@ enum err_code mountpoint_unmount(const char *path, bool lazy, struct err *err)
 enum err_code mountpoint_prepare(const char *path, char **ret_path, struct err *err)
 {
     struct stat found;
-    int result = stat(path, &found);
+    struct statvfs probe;
+    int result = statvfs(path, &probe);         /* stat may be answered from what the kernel remembers */
+    if (result == 0)
+        result = stat(path, &found);
     if (result != 0 && errno == ENOTCONN) {
         enum err_code code = mountpoint_unmount(path, true, err);
         if (code != ERR_OK)

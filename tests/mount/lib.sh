@@ -109,8 +109,9 @@ start_mount() {
     env ${MOUNT_ENV-} "$program" mount -f --data "$data" "$@" "$mnt" >>"$log" 2>&1 &
     daemon=$!
     tries=0
-    # A mount whose daemon was killed is still in the table: only one that answers counts.
-    until is_mounted && stat "$mnt/.fs/revision" >/dev/null 2>&1; do
+    # A mount whose daemon was killed is still in the table, and stat may be answered from what the kernel
+    # remembers: only one that answers an open counts.
+    until is_mounted && cat "$mnt/.fs/revision" >/dev/null 2>&1; do
         kill -0 "$daemon" 2>/dev/null || {
             status=0
             wait "$daemon" || status=$?
