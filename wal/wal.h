@@ -90,8 +90,8 @@ MUST_USE enum err_code wal_open(const struct wal_options *options, struct wal **
                                 struct wal_recovery *ret_recovery, struct err *err);
 
 /* Stops cleanly: flushes what is pending, writes the seal, frees the log. No job may be in flight.
- * The log is freed also on error (IO, NO_SPACE): then the next opening finds no seal. A log that is
- * dead is not touched: IO. */
+ * The log is freed also on error (IO, NO_SPACE): then the next opening finds no seal, and all that a
+ * flush confirmed. A log that is dead is not touched: IO. */
 MUST_USE enum err_code wal_close(struct wal *wal, struct err *err);
 
 /* Frees the log as if the process had been killed: pending appends are lost, there is no seal. A job
@@ -103,8 +103,10 @@ void wal_abandon(struct wal *wal);
 /* Appends state (NULL: unchanged) and entries; payloads are copied. The first entry's index is at
  * most one above the last entry's and above the mark's, the following ones count up. An index that
  * is there already replaces that entry and all after it: by this later record, nothing is erased.
- * Errors: TOO_BIG (an entry does not fit a record), NO_SPACE (a segment is needed and there is no
- * room for one; appends may be tried again later): nothing was appended. IO: the log is dead. */
+ * Errors: TOO_BIG (an entry does not fit a record or a segment), NO_SPACE (a segment is needed and
+ * there is no room for one; appends may be tried again later): nothing was appended, all else goes
+ * on. Entries leave the last spare segment alone, so state without entries, and marks, go on being
+ * taken on a full disk for long. IO: the log is dead. */
 MUST_USE enum err_code wal_append(struct wal *wal, const struct hard_state *state,
                                   const struct entry *entries, size_t count, struct err *err);
 

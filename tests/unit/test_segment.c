@@ -161,20 +161,21 @@ static int open_in(const struct place *place, const char *name)
 /* How many extents are allocated and not written; -1 where the filesystem does not tell. */
 static int unwritten_extents(const struct place *place, const char *name)
 {
-    struct {
-        struct fiemap map;
-        struct fiemap_extent extents[256];
-    } request = {.map = {.fm_length = FIEMAP_MAX_OFFSET, .fm_flags = FIEMAP_FLAG_SYNC,
-                         .fm_extent_count = 256}};
+    const unsigned extent_count = 256;
+    struct fiemap *map = calloc(1, sizeof *map + extent_count * sizeof map->fm_extents[0]);
+    map->fm_length = FIEMAP_MAX_OFFSET;
+    map->fm_flags = FIEMAP_FLAG_SYNC;
+    map->fm_extent_count = extent_count;
     int descriptor = open_in(place, name), count = 0;
     assert_true(descriptor >= 0);
-    int done = ioctl(descriptor, FS_IOC_FIEMAP, &request);
+    if (ioctl(descriptor, FS_IOC_FIEMAP, map) < 0)
+        count = -1;
+    else
+        assert_true(map->fm_mapped_extents > 0);
     close(descriptor);
-    if (done < 0)
-        return -1;
-    assert_true(request.map.fm_mapped_extents > 0);
-    for (unsigned i = 0; i < request.map.fm_mapped_extents; i++)
-        count += (request.extents[i].fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0;
+    for (unsigned i = 0; count >= 0 && i < map->fm_mapped_extents; i++)
+        count += (map->fm_extents[i].fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0;
+    free(map);
     return count;
 }
 
