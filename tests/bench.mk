@@ -10,3 +10,15 @@ EXTRA_DIST += tests/bench/bench.sh
 .PHONY: bench
 bench: concordfs tests/bench/bench_fs tests/bench/empty-fuse
 	BUILDDIR='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/bench/bench.sh $(WORKLOADS)
+
+EXTRA_PROGRAMS += tests/bench/bench_member
+tests_bench_bench_member_SOURCES = tests/bench/bench_member.c tests/bench/bench.c \
+	tests/bench/bench.h tests/bench/floor_leveldb.c tests/bench/floor_leveldb.h
+tests_bench_bench_member_LDADD = $(CLUSTER_LIBS) $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) \
+	-lpthread
+
+# "make bench-member WORKLOADS='64 keys'"
+.PHONY: bench-member
+bench-member: tests/bench/bench_member
+	folder=$$(mktemp -d "$${BENCH_DIR:-$${TMPDIR:-/tmp}}/concordfs-bench-XXXXXX") && \
+	  tests/bench/bench_member "$$folder" $(WORKLOADS); status=$$?; rm -rf "$$folder"; exit $$status
