@@ -19,7 +19,7 @@ void raft_hup(struct raft *raft, enum campaign campaign)
     if (raft->role == RAFT_LEADER || !raft_promotable(raft))
         return;
     /* The configuration that we would count votes by may be about to change. */
-    if (log_has_unapplied_conf_change(raft))
+    if (raft_log_has_unapplied_conf_change(raft))
         return;
     raft_campaign_as(raft, campaign);
 }
@@ -27,7 +27,7 @@ void raft_hup(struct raft *raft, enum campaign campaign)
 static void request_vote(struct raft *raft, raft_id to, enum raft_message_type type, raft_term term,
                          bool transfer)
 {
-    struct entry_mark last = log_last(&raft->log);
+    struct entry_mark last = raft_log_last(&raft->log);
     raft_send(raft, (struct raft_message){
                         .type = type,
                         .to = to,
@@ -82,7 +82,7 @@ void raft_step_vote(struct raft *raft, const struct raft_message *message)
                     (raft->vote == RAFT_NOBODY && raft->leader == RAFT_NOBODY) ||
                     (message->type == RAFT_MSG_PRE_VOTE && message->term > raft->term);
     struct entry_mark theirs = {message->log_term, message->index};
-    bool grant = can_vote && log_is_up_to_date(&raft->log, theirs);
+    bool grant = can_vote && raft_log_is_up_to_date(&raft->log, theirs);
     TRACE(raft->config.trace,
           "raft id=%" PRIu64 " %s=%" PRIu64 " term=%" PRIu64 " log=%" PRIu64 "/%" PRIu64,
           raft->config.id, grant ? "grants" : "rejects", message->from, message->term,
@@ -162,7 +162,7 @@ void raft_step_transfer(struct raft *raft, struct progress *progress)
     /* To be done within one election timeout, counted from now. */
     raft->election_elapsed = 0;
     raft->transferee = progress->id;
-    if (progress->match == log_last_index(&raft->log))
+    if (progress->match == raft_log_last_index(&raft->log))
         raft_send_timeout_now(raft, progress->id);
     else
         raft_maybe_send_append(raft, progress, true);

@@ -12,7 +12,7 @@
 #include "cluster/raft/raft_internal.h"
 #include "proto/base/varint.h"
 
-uint64_t entry_size(const struct entry *entry)
+uint64_t raft_entry_size(const struct entry *entry)
 {
     uint64_t size = 3 + varint_size((uint64_t)entry->type) + varint_size(entry->term) +
                     varint_size(entry->index);
@@ -21,15 +21,15 @@ uint64_t entry_size(const struct entry *entry)
     return size;
 }
 
-uint64_t entries_size(const struct entry *entries, size_t count)
+uint64_t raft_entries_size(const struct entry *entries, size_t count)
 {
     uint64_t size = 0;
     for (size_t i = 0; i < count; i++)
-        size += entry_size(&entries[i]);
+        size += raft_entry_size(&entries[i]);
     return size;
 }
 
-uint64_t payloads_size(const struct entry *entries, size_t count)
+uint64_t raft_payloads_size(const struct entry *entries, size_t count)
 {
     uint64_t size = 0;
     for (size_t i = 0; i < count; i++)
@@ -37,26 +37,26 @@ uint64_t payloads_size(const struct entry *entries, size_t count)
     return size;
 }
 
-static const struct entry *unstable_at(const struct log *log, raft_index index)
+static const struct entry *unstable_at(const struct raft_log *log, raft_index index)
 {
     return &log->unstable[log->start + (index - log->offset)];
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-raft_index log_first_index(const struct log *log)
+raft_index raft_log_first_index(const struct raft_log *log)
 {
     return log->has_snapshot ? log->snapshot.mark.index + 1 : log->view->first_index(log->view);
 }
 
-raft_index log_last_index(const struct log *log)
+raft_index raft_log_last_index(const struct raft_log *log)
 {
     if (log->count > 0)
         return log->offset + log->count - 1;
     return log->has_snapshot ? log->snapshot.mark.index : log->view->last_index(log->view);
 }
 
-enum err_code log_term(const struct log *log, raft_index index, raft_term *ret_term)
+enum err_code raft_log_term(const struct raft_log *log, raft_index index, raft_term *ret_term)
 {
     if (index >= log->offset && index - log->offset < log->count) {
         *ret_term = unstable_at(log, index)->term;
@@ -66,44 +66,44 @@ enum err_code log_term(const struct log *log, raft_index index, raft_term *ret_t
         *ret_term = log->snapshot.mark.term;
         return ERR_OK;
     }
-    if (index < log_first_index(log) - 1)
+    if (index < raft_log_first_index(log) - 1)
         return ERR_COMPACTED;
-    if (index > log_last_index(log))
+    if (index > raft_log_last_index(log))
         return ERR_FUTURE;
     return log->view->term(log->view, index, ret_term);
 }
 
-raft_term log_term_within(const struct log *log, raft_index index)
+raft_term raft_log_term_within(const struct raft_log *log, raft_index index)
 {
     raft_term term = 0;
-    CHECK(log_term(log, index, &term) == ERR_OK);
+    CHECK(raft_log_term(log, index, &term) == ERR_OK);
     return term;
 }
 
-struct entry_mark log_last(const struct log *log)
+struct entry_mark raft_log_last(const struct raft_log *log)
 {
-    raft_index index = log_last_index(log);
-    return (struct entry_mark){log_term_within(log, index), index};
+    raft_index index = raft_log_last_index(log);
+    return (struct entry_mark){raft_log_term_within(log, index), index};
 }
 
-bool log_matches(const struct log *log, struct entry_mark mark)
+bool raft_log_matches(const struct raft_log *log, struct entry_mark mark)
 {
     raft_term term = 0;
-    return log_term(log, mark.index, &term) == ERR_OK && term == mark.term;
+    return raft_log_term(log, mark.index, &term) == ERR_OK && term == mark.term;
 }
 
 /* Paper 5.4.1. */
-bool log_is_up_to_date(const struct log *log, struct entry_mark theirs)
+bool raft_log_is_up_to_date(const struct raft_log *log, struct entry_mark theirs)
 {
-    struct entry_mark ours = log_last(log);
+    struct entry_mark ours = raft_log_last(log);
     return theirs.term > ours.term || (theirs.term == ours.term && theirs.index >= ours.index);
 }
 
-struct entry_mark log_find_conflict(const struct log *log, raft_index index, raft_term term)
+struct entry_mark raft_log_find_conflict(const struct raft_log *log, raft_index index, raft_term term)
 {
     for (; index > 0; index--) {
         raft_term ours = 0;
-        if (log_term(log, index, &ours) != ERR_OK)
+        if (raft_log_term(log, index, &ours) != ERR_OK)
             return (struct entry_mark){0, index};
         if (ours <= term)
             return (struct entry_mark){ours, index};
@@ -114,7 +114,7 @@ struct entry_mark log_find_conflict(const struct log *log, raft_index index, raf
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* Entries low .. low+count-1, count at most RAFT_FETCH_MAX and all on one side of the offset. */
-static void fetch(const struct log *log, raft_index low, size_t count, struct entry *ret_entries)
+static void fetch(const struct raft_log *log, raft_index low, size_t count, struct entry *ret_entries)
 {
     if (low < log->offset)
         CHECK(log->view->entries(log->view, low, low + count, ret_entries) == ERR_OK);
@@ -122,7 +122,7 @@ static void fetch(const struct log *log, raft_index low, size_t count, struct en
         memcpy(ret_entries, unstable_at(log, low), count * sizeof(*ret_entries));
 }
 
-static size_t fetch_count(const struct log *log, raft_index low, raft_index high)
+static size_t fetch_count(const struct raft_log *log, raft_index low, raft_index high)
 {
     if (low < log->offset)
         high = min_u64(high, log->offset);
@@ -134,7 +134,7 @@ static size_t fitting(const struct entry *entries, size_t count, bool first, uin
                       uint64_t *size)
 {
     for (size_t i = 0; i < count; i++) {
-        *size += entry_size(&entries[i]);
+        *size += raft_entry_size(&entries[i]);
         if (*size > size_max && !(first && i == 0))
             return i;
     }
@@ -142,7 +142,7 @@ static size_t fitting(const struct entry *entries, size_t count, bool first, uin
 }
 
 /* How many entries from low on, below high, fit in size_max; at least one. */
-static size_t count_fitting(const struct log *log, raft_index low, raft_index high,
+static size_t count_fitting(const struct raft_log *log, raft_index low, raft_index high,
                             uint64_t size_max)
 {
     struct entry page[RAFT_FETCH_MAX];
@@ -157,11 +157,11 @@ static size_t count_fitting(const struct log *log, raft_index low, raft_index hi
 }
 
 /* Twice over the entries: first to see how many, so that exactly their room is taken. */
-const struct entry *log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
+const struct entry *raft_log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
                               size_t *ret_count)
 {
-    const struct log *log = &raft->log;
-    CHECK(log_first_index(log) <= low && low <= high && high <= log_last_index(log) + 1);
+    const struct raft_log *log = &raft->log;
+    CHECK(raft_log_first_index(log) <= low && low <= high && high <= raft_log_last_index(log) + 1);
     size_t count = count_fitting(log, low, high, size_max);
     *ret_count = count;
     if (count == 0)
@@ -175,9 +175,9 @@ const struct entry *log_slice(struct raft *raft, raft_index low, raft_index high
     return entries;
 }
 
-bool log_has_unapplied_conf_change(struct raft *raft)
+bool raft_log_has_unapplied_conf_change(struct raft *raft)
 {
-    const struct log *log = &raft->log;
+    const struct raft_log *log = &raft->log;
     struct entry page[RAFT_FETCH_MAX];
     raft_index low = log->applied + 1;
     while (low <= log->committed) {
@@ -191,18 +191,18 @@ bool log_has_unapplied_conf_change(struct raft *raft)
     return false;
 }
 
-bool log_has_next_unstable(const struct log *log)
+bool raft_log_has_next_unstable(const struct raft_log *log)
 {
     return log->in_progress < log->offset + log->count;
 }
 
-static raft_index appliable(const struct log *log, bool allow_unstable)
+static raft_index appliable(const struct raft_log *log, bool allow_unstable)
 {
     return allow_unstable ? log->committed : min_u64(log->committed, log->offset - 1);
 }
 
 /* Nothing is applied past a snapshot that is not installed: what came first would be unclear. */
-bool log_has_next_committed(const struct log *log, bool allow_unstable)
+bool raft_log_has_next_committed(const struct raft_log *log, bool allow_unstable)
 {
     return !log->applying_paused && !log->has_snapshot &&
            log->applying < appliable(log, allow_unstable);
@@ -210,7 +210,7 @@ bool log_has_next_committed(const struct log *log, bool allow_unstable)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static void drop_unstable(struct log *log, size_t first, size_t count)
+static void drop_unstable(struct raft_log *log, size_t first, size_t count)
 {
     for (size_t i = first; i < first + count; i++)
         blob_unref(log->unstable[log->start + i].payload);
@@ -219,7 +219,7 @@ static void drop_unstable(struct log *log, size_t first, size_t count)
 /* Room for more behind what is there; what was dropped in front is used again. */
 static void make_room(struct raft *raft, size_t more)
 {
-    struct log *log = &raft->log;
+    struct raft_log *log = &raft->log;
     if (log->start + log->count + more <= log->capacity)
         return;
     if (log->start > 0) {
@@ -232,12 +232,12 @@ static void make_room(struct raft *raft, size_t more)
 }
 
 /* Takes references. */
-void log_append(struct raft *raft, const struct entry *entries, size_t count)
+void raft_log_append(struct raft *raft, const struct entry *entries, size_t count)
 {
-    struct log *log = &raft->log;
+    struct raft_log *log = &raft->log;
     raft_index first = entries[0].index;
     CHECK(count > 0 && first > log->committed);
-    CHECK(first <= log_last_index(log) + 1);
+    CHECK(first <= raft_log_last_index(log) + 1);
     make_room(raft, count);
     if (first <= log->offset) {
         drop_unstable(log, 0, log->count);
@@ -257,38 +257,38 @@ void log_append(struct raft *raft, const struct entry *entries, size_t count)
 }
 
 /* The place among entries where ours differ or end; count when we have them all. */
-static size_t find_difference(const struct log *log, const struct entry *entries, size_t count)
+static size_t find_difference(const struct raft_log *log, const struct entry *entries, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!log_matches(log, (struct entry_mark){entries[i].term, entries[i].index}))
+        if (!raft_log_matches(log, (struct entry_mark){entries[i].term, entries[i].index}))
             return i;
     return count;
 }
 
 /* Paper 5.3: entries are cut off only where they conflict; what is already there stays. */
-bool log_maybe_append(struct raft *raft, const struct raft_message *message, raft_index *ret_last)
+bool raft_log_maybe_append(struct raft *raft, const struct raft_message *message, raft_index *ret_last)
 {
-    struct log *log = &raft->log;
-    if (!log_matches(log, (struct entry_mark){message->log_term, message->index}))
+    struct raft_log *log = &raft->log;
+    if (!raft_log_matches(log, (struct entry_mark){message->log_term, message->index}))
         return false;
     raft_index last = message->index + message->entry_count;
     size_t place = find_difference(log, message->entries, message->entry_count);
     if (place < message->entry_count)
-        log_append(raft, message->entries + place, message->entry_count - place);
-    log_commit_to(log, min_u64(message->commit, last));
+        raft_log_append(raft, message->entries + place, message->entry_count - place);
+    raft_log_commit_to(log, min_u64(message->commit, last));
     *ret_last = last;
     return true;
 }
 
-void log_commit_to(struct log *log, raft_index index)
+void raft_log_commit_to(struct raft_log *log, raft_index index)
 {
     if (log->committed >= index)
         return;
-    CHECK(index <= log_last_index(log));
+    CHECK(index <= raft_log_last_index(log));
     log->committed = index;
 }
 
-void log_applied_to(struct log *log, raft_index index, uint64_t size)
+void raft_log_applied_to(struct raft_log *log, raft_index index, uint64_t size)
 {
     CHECK(index <= log->committed && index >= log->applied);
     log->applied = index;
@@ -299,7 +299,7 @@ void log_applied_to(struct log *log, raft_index index, uint64_t size)
 
 /* Pauses when enough is under way, or when the bound has kept back entries that could go: what was
  * taken last then nearly fills it. */
-void log_accept_applying(struct log *log, raft_index index, uint64_t size, bool allow_unstable)
+void raft_log_accept_applying(struct raft_log *log, raft_index index, uint64_t size, bool allow_unstable)
 {
     CHECK(index <= log->committed);
     log->applying = index;
@@ -308,13 +308,13 @@ void log_accept_applying(struct log *log, raft_index index, uint64_t size, bool 
                            index < appliable(log, allow_unstable);
 }
 
-void log_accept_unstable(struct log *log)
+void raft_log_accept_unstable(struct raft_log *log)
 {
     log->in_progress = log->offset + log->count;
     log->snapshot_in_progress = log->has_snapshot;
 }
 
-void log_stable_to(struct log *log, struct entry_mark mark)
+void raft_log_stable_to(struct raft_log *log, struct entry_mark mark)
 {
     if (mark.index < log->offset || mark.index - log->offset >= log->count ||
         unstable_at(log, mark.index)->term != mark.term)
@@ -327,7 +327,7 @@ void log_stable_to(struct log *log, struct entry_mark mark)
     log->in_progress = max_u64(log->in_progress, log->offset);
 }
 
-static void drop_snapshot(struct log *log)
+static void drop_snapshot(struct raft_log *log)
 {
     blob_unref(log->snapshot.mark.configuration);
     blob_unref(log->snapshot.data);
@@ -335,15 +335,15 @@ static void drop_snapshot(struct log *log)
     log->has_snapshot = log->snapshot_in_progress = false;
 }
 
-void log_stable_snapshot_to(struct log *log, raft_index index)
+void raft_log_stable_snapshot_to(struct raft_log *log, raft_index index)
 {
     if (log->has_snapshot && log->snapshot.mark.index == index)
         drop_snapshot(log);
 }
 
-void log_restore(struct raft *raft, const struct raft_snapshot *snapshot)
+void raft_log_restore(struct raft *raft, const struct raft_snapshot *snapshot)
 {
-    struct log *log = &raft->log;
+    struct raft_log *log = &raft->log;
     blob_ref(snapshot->mark.configuration);
     blob_ref(snapshot->data);
     drop_snapshot(log);
@@ -355,7 +355,7 @@ void log_restore(struct raft *raft, const struct raft_snapshot *snapshot)
     log->committed = snapshot->mark.index;
 }
 
-void log_release(struct log *log, struct mem *mem)
+void raft_log_release(struct raft_log *log, struct mem *mem)
 {
     drop_snapshot(log);
     drop_unstable(log, 0, log->count);

@@ -127,7 +127,7 @@ static bool entries_are_dense(const struct raft_message *message)
     return true;
 }
 
-bool message_is_proposal(const struct raft_message *message)
+bool raft_message_is_proposal(const struct raft_message *message)
 {
     struct raft_conf_change change;
     for (size_t i = 0; i < message->entry_count; i++)
@@ -152,7 +152,7 @@ static bool term_is_sound(raft_term term)
 
 /* What a member sends to itself by way of its storage, and what it may have asked of others before it
  * became the one to ask. Nobody leads or asks for votes towards himself. */
-bool message_may_be_own(enum raft_message_type type)
+bool raft_message_may_be_own(enum raft_message_type type)
 {
     switch (type) {
     case RAFT_MSG_APP_RESP:
@@ -168,11 +168,11 @@ bool message_may_be_own(enum raft_message_type type)
     }
 }
 
-bool message_is_sound(const struct raft_message *message)
+bool raft_message_is_sound(const struct raft_message *message)
 {
     switch (message->type) {
     case RAFT_MSG_PROP:
-        return message->term == 0 && message_is_proposal(message);
+        return message->term == 0 && raft_message_is_proposal(message);
     case RAFT_MSG_READ_INDEX:
         return message->term == 0 && message->entry_count == 1;
     case RAFT_MSG_READ_INDEX_RESP:

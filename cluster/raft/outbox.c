@@ -27,13 +27,13 @@ void *raft_grow(struct raft *raft, void *array, size_t *capacity, size_t needed,
     return grown;
 }
 
-static void add_chunk(struct raft *raft, struct arena *arena, size_t size)
+static void add_chunk(struct raft *raft, struct outbox_arena *arena, size_t size)
 {
     size_t room = size > RAFT_ARENA_CHUNK ? size : RAFT_ARENA_CHUNK;
-    struct chunk *chunk = mem_alloc(raft->config.mem, offsetof(struct chunk, data) + room);
+    struct outbox_chunk *chunk = mem_alloc(raft->config.mem, offsetof(struct outbox_chunk, data) + room);
     if (!chunk)
         raft_fail(raft);
-    *chunk = (struct chunk){.size = room};
+    *chunk = (struct outbox_chunk){.size = room};
     if (arena->current) {
         chunk->next = arena->current->next;
         arena->current->next = chunk;
@@ -45,7 +45,7 @@ static void add_chunk(struct raft *raft, struct arena *arena, size_t size)
 
 void *outbox_take(struct raft *raft, size_t size)
 {
-    struct arena *arena = &raft->filling->arena;
+    struct outbox_arena *arena = &raft->filling->arena;
     size = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     while (arena->current && arena->current->size - arena->current->used < size &&
            arena->current->next)
@@ -59,7 +59,7 @@ void *outbox_take(struct raft *raft, size_t size)
 
 void outbox_trim(struct raft *raft, void *end)
 {
-    struct chunk *chunk = raft->filling->arena.current;
+    struct outbox_chunk *chunk = raft->filling->arena.current;
     size_t used = (size_t)((char *)end - (char *)chunk->data);
     used = (used + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     CHECK(used <= chunk->used);
@@ -141,7 +141,7 @@ void outbox_clear(struct outbox *outbox)
         blob_unref(outbox->held[i]);
     outbox->held_count = 0;
     outbox->message_count = outbox->after_count = outbox->read_count = 0;
-    for (struct chunk *chunk = outbox->arena.first; chunk; chunk = chunk->next)
+    for (struct outbox_chunk *chunk = outbox->arena.first; chunk; chunk = chunk->next)
         chunk->used = 0;
     outbox->arena.current = outbox->arena.first;
 }
@@ -150,7 +150,7 @@ void outbox_release(struct outbox *outbox, struct mem *mem)
 {
     outbox_clear(outbox);
     while (outbox->arena.first) {
-        struct chunk *chunk = outbox->arena.first;
+        struct outbox_chunk *chunk = outbox->arena.first;
         outbox->arena.first = chunk->next;
         mem_free(mem, chunk);
     }

@@ -22,7 +22,7 @@ static enum err_code check_config(const struct raft_config *config, struct err *
     return ERR_OK;
 }
 
-static void init_log(struct log *log, const struct raft_config *config)
+static void init_log(struct raft_log *log, const struct raft_config *config)
 {
     raft_index last = config->log->last_index(config->log);
     log->view = config->log;
@@ -37,12 +37,12 @@ static void init_log(struct log *log, const struct raft_config *config)
 
 static enum err_code load_state(struct raft *raft, const struct hard_state *hard, struct err *err)
 {
-    struct log *log = &raft->log;
+    struct raft_log *log = &raft->log;
     if (!hard_state_is_empty(hard)) {
-        if (hard->commit < log->committed || hard->commit > log_last_index(log))
+        if (hard->commit < log->committed || hard->commit > raft_log_last_index(log))
             return err_set(err, ERR_INVALID,
                            "stored commit %" PRIu64 " is out of range [%" PRIu64 ", %" PRIu64 "]",
-                           hard->commit, log->committed, log_last_index(log));
+                           hard->commit, log->committed, raft_log_last_index(log));
         log->committed = hard->commit;
         raft->term = hard->term;
         raft->vote = hard->vote;
@@ -53,7 +53,7 @@ static enum err_code load_state(struct raft *raft, const struct hard_state *hard
         return err_set(err, ERR_INVALID,
                        "applied %" PRIu64 " is out of range [%" PRIu64 ", %" PRIu64 "]",
                        raft->config.applied, log->applied, log->committed);
-    log_applied_to(log, raft->config.applied, 0);
+    raft_log_applied_to(log, raft->config.applied, 0);
     return ERR_OK;
 }
 
@@ -63,7 +63,7 @@ static enum err_code load(struct raft *raft, struct err *err)
     struct raft_conf_state state = {0};
     init_log(&raft->log, &raft->config);
     raft->config.log->initial_state(raft->config.log, &hard, &state);
-    enum err_code code = tracker_restore(&raft->tracker, log_last_index(&raft->log), &state, err);
+    enum err_code code = tracker_restore(&raft->tracker, raft_log_last_index(&raft->log), &state, err);
     return code ? code : load_state(raft, &hard, err);
 }
 
@@ -95,8 +95,8 @@ void raft_free(struct raft *raft)
     if (!raft)
         return;
     struct mem *mem = raft->config.mem;
-    read_release(raft);
-    log_release(&raft->log, mem);
+    raft_read_release(raft);
+    raft_log_release(&raft->log, mem);
     for (size_t i = 0; i < raft->tracker.count; i++)
         mem_free(mem, raft->tracker.progress[i].inflights.ring);
     outbox_release(&raft->outboxes[0], mem);
@@ -167,7 +167,7 @@ static void forward(struct raft *raft, const struct raft_message *message)
 void raft_applied_to(struct raft *raft, raft_index index, uint64_t size)
 {
     index = max_u64(index, raft->log.applied);
-    log_applied_to(&raft->log, index, size);
+    raft_log_applied_to(&raft->log, index, size);
     if (!raft->tracker.config.auto_leave || index < raft->pending_conf_index ||
         raft->role != RAFT_LEADER)
         return;
@@ -180,14 +180,14 @@ void raft_applied_to(struct raft *raft, raft_index index, uint64_t size)
 
 static void applied_snapshot(struct raft *raft, const struct raft_snapshot *snapshot)
 {
-    log_stable_snapshot_to(&raft->log, snapshot->mark.index);
+    raft_log_stable_snapshot_to(&raft->log, snapshot->mark.index);
     raft_applied_to(raft, snapshot->mark.index, 0);
 }
 
 static void step_storage_append_response(struct raft *raft, const struct raft_message *message)
 {
     if (message->index != 0)
-        log_stable_to(&raft->log, (struct entry_mark){message->log_term, message->index});
+        raft_log_stable_to(&raft->log, (struct entry_mark){message->log_term, message->index});
     if (message->snapshot)
         applied_snapshot(raft, message->snapshot);
 }
@@ -196,8 +196,8 @@ static void step_storage_apply_response(struct raft *raft, const struct raft_mes
 {
     CHECK(message->entry_count > 0);
     raft_applied_to(raft, message->entries[message->entry_count - 1].index,
-                    entries_size(message->entries, message->entry_count));
-    raft_reduce_uncommitted(raft, payloads_size(message->entries, message->entry_count));
+                    raft_entries_size(message->entries, message->entry_count));
+    raft_reduce_uncommitted(raft, raft_payloads_size(message->entries, message->entry_count));
 }
 
 static bool from_leader(enum raft_message_type type)
@@ -281,7 +281,7 @@ static enum err_code step_leader(struct raft *raft, const struct raft_message *m
     case RAFT_MSG_PROP:
         return raft_step_propose(raft, message);
     case RAFT_MSG_READ_INDEX:
-        read_request_step(raft, message);
+        raft_read_request_step(raft, message);
         return ERR_OK;
     default:
         return step_leader_about(raft, message);
@@ -414,9 +414,9 @@ enum err_code raft_step(struct raft *raft, const struct raft_message *message)
     if (raft_message_is_response(message->type) && !from_thread &&
         !raft_progress(raft, message->from))
         return ERR_NOT_FOUND;
-    if (!from_thread && (message->from == RAFT_NOBODY || !message_is_sound(message)))
+    if (!from_thread && (message->from == RAFT_NOBODY || !raft_message_is_sound(message)))
         return ERR_INVALID;
-    if (message->from == raft->config.id && !message_may_be_own(message->type))
+    if (message->from == raft->config.id && !raft_message_may_be_own(message->type))
         return ERR_INVALID;
     return raft_guard(raft, step_guarded, message);
 }
@@ -472,7 +472,7 @@ enum err_code raft_propose(struct raft *raft, const struct entry *entries, size_
         .entries = entries,
         .entry_count = count,
     };
-    if (!message_is_proposal(&message))
+    if (!raft_message_is_proposal(&message))
         return ERR_INVALID;
     return raft_guard(raft, step_guarded, &message);
 }
@@ -504,7 +504,7 @@ enum err_code raft_apply_conf_change(struct raft *raft, const struct raft_conf_c
                                      struct raft_conf_state *ret_state, struct err *err)
 {
     struct tracker tracker = raft->tracker;
-    enum err_code code = tracker_apply(&tracker, log_last_index(&raft->log), change, err);
+    enum err_code code = tracker_apply(&tracker, raft_log_last_index(&raft->log), change, err);
     if (code == ERR_OK)
         code = raft_guard(raft, switch_guarded, &tracker);
     if (ret_state)
@@ -515,7 +515,7 @@ enum err_code raft_apply_conf_change(struct raft *raft, const struct raft_conf_c
 enum err_code raft_read_index(struct raft *raft, struct blob *context)
 {
     struct entry entry = {.payload = context};
-    if (read_is_full(raft))
+    if (raft_read_is_full(raft))
         return ERR_BUSY;
     return raft_guard(raft, step_guarded,
                  &(struct raft_message){
@@ -550,7 +550,7 @@ static enum err_code required_guarded(struct raft *raft, const void *argument)
 {
     raft->required = *(const struct raft_id_set *)argument;
     if (raft->role == RAFT_LEADER && raft_maybe_commit(raft)) {
-        read_release_pending(raft);
+        raft_read_release_pending(raft);
         raft_broadcast_append(raft);
     }
     return ERR_OK;

@@ -24,21 +24,21 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* --- outbox.c: what the next ready hands out ---------------------------------------------------- */
 
-struct chunk {
-    struct chunk *next;
+struct outbox_chunk {
+    struct outbox_chunk *next;
     size_t size, used;
     max_align_t data[];
 };
 
 /* Memory that is taken piece by piece and given back as a whole; pieces never move. */
-struct arena {
-    struct chunk *first, *current;
+struct outbox_arena {
+    struct outbox_chunk *first, *current;
 };
 
 /* Two of these take turns: one is being filled, the other is what the last ready handed out.
  * Invariant: held has one reference for each blob that anything in here points at. */
 struct outbox {
-    struct arena arena;
+    struct outbox_arena arena;
     struct raft_message *messages, *after;
     size_t message_count, message_capacity, after_count, after_capacity;
     struct raft_read_state *reads;
@@ -168,7 +168,7 @@ enum err_code tracker_apply(struct tracker *tracker, raft_index last_index,
  * is stored: the next write cuts that off.
  * Invariants: offset <= in_progress <= offset + count; applied <= applying <= committed <= last index.
  * A snapshot here is newer than anything stored; entries follow directly upon it. */
-struct log {
+struct raft_log {
     struct raft_log_view *view;
     struct entry *unstable;
     size_t start, count, capacity;      /* the array is used from start on */
@@ -187,37 +187,37 @@ struct entry_mark {
     raft_index index;
 };
 
-uint64_t entry_size(const struct entry *entry);         /* as raftpb encodes it */
-uint64_t entries_size(const struct entry *entries, size_t count);
-uint64_t payloads_size(const struct entry *entries, size_t count);
+uint64_t raft_entry_size(const struct entry *entry);         /* as raftpb encodes it */
+uint64_t raft_entries_size(const struct entry *entries, size_t count);
+uint64_t raft_payloads_size(const struct entry *entries, size_t count);
 
-raft_index log_first_index(const struct log *log);
-raft_index log_last_index(const struct log *log);
-struct entry_mark log_last(const struct log *log);
-enum err_code log_term(const struct log *log, raft_index index, raft_term *ret_term);
-raft_term log_term_within(const struct log *log, raft_index index);  /* CHECKs that it is there */
-bool log_matches(const struct log *log, struct entry_mark mark);
-bool log_is_up_to_date(const struct log *log, struct entry_mark theirs);
+raft_index raft_log_first_index(const struct raft_log *log);
+raft_index raft_log_last_index(const struct raft_log *log);
+struct entry_mark raft_log_last(const struct raft_log *log);
+enum err_code raft_log_term(const struct raft_log *log, raft_index index, raft_term *ret_term);
+raft_term raft_log_term_within(const struct raft_log *log, raft_index index);  /* CHECKs that it is there */
+bool raft_log_matches(const struct raft_log *log, struct entry_mark mark);
+bool raft_log_is_up_to_date(const struct raft_log *log, struct entry_mark theirs);
 /* The highest index at or below this one whose term is not above term (or is not known: term 0). */
-struct entry_mark log_find_conflict(const struct log *log, raft_index index, raft_term term);
+struct entry_mark raft_log_find_conflict(const struct raft_log *log, raft_index index, raft_term term);
 /* Entries from low on, below high, of at most size_max bytes but at least one, in the outbox. All of
  * them are in the log; none when low is high. */
-const struct entry *log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
+const struct entry *raft_log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
                               size_t *ret_count);
-void log_append(struct raft *raft, const struct entry *entries, size_t count);
+void raft_log_append(struct raft *raft, const struct entry *entries, size_t count);
 /* A follower's append, of entries behind what is committed. False: the entry before does not match. */
-bool log_maybe_append(struct raft *raft, const struct raft_message *message, raft_index *ret_last);
-void log_commit_to(struct log *log, raft_index index);
-void log_applied_to(struct log *log, raft_index index, uint64_t size);
-void log_accept_applying(struct log *log, raft_index index, uint64_t size, bool allow_unstable);
-void log_stable_to(struct log *log, struct entry_mark mark);
-void log_stable_snapshot_to(struct log *log, raft_index index);
-void log_restore(struct raft *raft, const struct raft_snapshot *snapshot);
-bool log_has_next_committed(const struct log *log, bool allow_unstable);
-bool log_has_next_unstable(const struct log *log);
-bool log_has_unapplied_conf_change(struct raft *raft);
-void log_accept_unstable(struct log *log);
-void log_release(struct log *log, struct mem *mem);
+bool raft_log_maybe_append(struct raft *raft, const struct raft_message *message, raft_index *ret_last);
+void raft_log_commit_to(struct raft_log *log, raft_index index);
+void raft_log_applied_to(struct raft_log *log, raft_index index, uint64_t size);
+void raft_log_accept_applying(struct raft_log *log, raft_index index, uint64_t size, bool allow_unstable);
+void raft_log_stable_to(struct raft_log *log, struct entry_mark mark);
+void raft_log_stable_snapshot_to(struct raft_log *log, raft_index index);
+void raft_log_restore(struct raft *raft, const struct raft_snapshot *snapshot);
+bool raft_log_has_next_committed(const struct raft_log *log, bool allow_unstable);
+bool raft_log_has_next_unstable(const struct raft_log *log);
+bool raft_log_has_unapplied_conf_change(struct raft *raft);
+void raft_log_accept_unstable(struct raft_log *log);
+void raft_log_release(struct raft_log *log, struct mem *mem);
 
 /* --- read.c: reads that wait ---------------------------------------------------------------------- */
 
@@ -233,14 +233,14 @@ struct read_queue {
     size_t count, capacity;
 };
 
-void read_request_step(struct raft *raft, const struct raft_message *message);
-void read_acknowledge(struct raft *raft, struct progress *progress, struct bytes context);
-void read_release_pending(struct raft *raft);
-bool read_is_full(const struct raft *raft);
-void read_reset(struct raft *raft);
-void read_release(struct raft *raft);
+void raft_read_request_step(struct raft *raft, const struct raft_message *message);
+void raft_read_acknowledge(struct raft *raft, struct progress *progress, struct bytes context);
+void raft_read_release_pending(struct raft *raft);
+bool raft_read_is_full(const struct raft *raft);
+void raft_read_reset(struct raft *raft);
+void raft_read_release(struct raft *raft);
 /* What a heartbeat carries to confirm all reads that wait; nothing when there are none. */
-struct bytes read_heartbeat_context(struct raft *raft);
+struct bytes raft_read_heartbeat_context(struct raft *raft);
 
 /* --- the core ------------------------------------------------------------------------------------- */
 
@@ -252,7 +252,7 @@ struct raft {
     raft_id vote;
     raft_id leader;
     enum raft_role role;
-    struct log log;
+    struct raft_log log;
     struct tracker tracker;
     struct raft_id_set voted, granted;      /* in the campaign under way */
     struct raft_id_set required;            /* acknowledgements needed besides the majority */
@@ -294,10 +294,10 @@ static inline struct raft_soft_state raft_soft_state(const struct raft *raft)
 }
 
 /* message.c */
-bool message_is_proposal(const struct raft_message *message);
-bool message_may_be_own(enum raft_message_type type);
+bool raft_message_is_proposal(const struct raft_message *message);
+bool raft_message_may_be_own(enum raft_message_type type);
 /* Whether a correct peer could have sent it. */
-bool message_is_sound(const struct raft_message *message);
+bool raft_message_is_sound(const struct raft_message *message);
 
 /* raft.c */
 typedef enum err_code guarded_function(struct raft *raft, const void *argument);

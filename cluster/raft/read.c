@@ -29,7 +29,7 @@ static void queue_drop(struct read_queue *queue, size_t count)
                 queue->count * sizeof(*queue->requests));
 }
 
-bool read_is_full(const struct raft *raft)
+bool raft_read_is_full(const struct raft *raft)
 {
     return raft->reads.count == RAFT_READS_MAX || raft->pending_reads.count == RAFT_READS_MAX;
 }
@@ -55,7 +55,7 @@ static uint64_t newest_position(const struct raft *raft)
     return raft->reads_confirmed + raft->reads.count;
 }
 
-struct bytes read_heartbeat_context(struct raft *raft)
+struct bytes raft_read_heartbeat_context(struct raft *raft)
 {
     uint8_t position[8];
     if (raft->reads.count == 0)
@@ -78,7 +78,7 @@ static void begin(struct raft *raft, struct read_request request)
     raft_broadcast_heartbeat(raft);
 }
 
-void read_request_step(struct raft *raft, const struct raft_message *message)
+void raft_read_request_step(struct raft *raft, const struct raft_message *message)
 {
     const struct raft_conf_state *config = &raft->tracker.config;
     struct read_request request = {
@@ -102,7 +102,7 @@ static bool position_of(const void *context, raft_id id, uint64_t *ret_position)
     return true;
 }
 
-void read_acknowledge(struct raft *raft, struct progress *progress, struct bytes context)
+void raft_read_acknowledge(struct raft *raft, struct progress *progress, struct bytes context)
 {
     if (context.size != sizeof(uint64_t))
         return;
@@ -118,7 +118,7 @@ void read_acknowledge(struct raft *raft, struct progress *progress, struct bytes
     queue_drop(&raft->reads, confirmed);
 }
 
-void read_release_pending(struct raft *raft)
+void raft_read_release_pending(struct raft *raft)
 {
     size_t count = raft->pending_reads.count;
     if (count == 0)
@@ -130,13 +130,13 @@ void read_release_pending(struct raft *raft)
 }
 
 /* The start of a term of office, or its end: who waited asks again. */
-void read_reset(struct raft *raft)
+void raft_read_reset(struct raft *raft)
 {
     queue_drop(&raft->reads, raft->reads.count);
     raft->reads_confirmed = 0;
 }
 
-void read_release(struct raft *raft)
+void raft_read_release(struct raft *raft)
 {
     queue_drop(&raft->reads, raft->reads.count);
     queue_drop(&raft->pending_reads, raft->pending_reads.count);

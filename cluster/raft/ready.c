@@ -24,21 +24,21 @@ static bool hard_changed(const struct raft *raft)
     return !hard_state_equal(&now, &raft->last_hard);
 }
 
-static bool has_next_snapshot(const struct log *log)
+static bool has_next_snapshot(const struct raft_log *log)
 {
     return log->has_snapshot && !log->snapshot_in_progress;
 }
 
 bool raft_has_ready(const struct raft *raft)
 {
-    const struct log *log = &raft->log;
+    const struct raft_log *log = &raft->log;
     const struct outbox *outbox = raft->filling;
     /* A snapshot comes with a later commit, and entries with an answer that waits for them: neither
      * needs looking for. */
     return !raft->failed &&
            (soft_changed(raft) || hard_changed(raft) || outbox->message_count > 0 ||
             outbox->after_count > 0 || outbox->read_count > 0 ||
-            log_has_next_committed(log, applies_unstable(raft)));
+            raft_log_has_next_committed(log, applies_unstable(raft)));
 }
 
 /* --- filling it in ----------------------------------------------------------------------------------- */
@@ -57,7 +57,7 @@ static void take_states(struct raft *raft, struct raft_ready *ready)
 
 static void take_entries(struct raft *raft, struct raft_ready *ready)
 {
-    struct log *log = &raft->log;
+    struct raft_log *log = &raft->log;
     size_t in_progress = (size_t)(log->in_progress - log->offset);
     ready->entry_count = log->count - in_progress;
     if (ready->entry_count > 0)
@@ -69,13 +69,13 @@ static void take_entries(struct raft *raft, struct raft_ready *ready)
 
 static void take_committed(struct raft *raft, struct raft_ready *ready)
 {
-    struct log *log = &raft->log;
+    struct raft_log *log = &raft->log;
     raft_index high = log->committed;
-    if (!log_has_next_committed(log, applies_unstable(raft)))
+    if (!raft_log_has_next_committed(log, applies_unstable(raft)))
         return;
     if (!applies_unstable(raft))
         high = min_u64(high, log->offset - 1);
-    ready->committed = log_slice(raft, log->applying + 1, high + 1,
+    ready->committed = raft_log_slice(raft, log->applying + 1, high + 1,
                                  log->applying_size_max - log->applying_size,
                                  &ready->committed_count);
 }
@@ -90,7 +90,7 @@ static struct raft_message append_response(const struct raft *raft, const struct
         .snapshot = ready->snapshot,
     };
     if (raft->log.count > 0) {
-        struct entry_mark last = log_last(&raft->log);
+        struct entry_mark last = raft_log_last(&raft->log);
         response.index = last.index;
         response.log_term = last.term;
     }
@@ -199,10 +199,10 @@ static void accept(struct raft *raft, const struct raft_ready *ready)
 {
     raft->last_soft = raft_soft_state(raft);
     raft->last_hard = raft_hard_state(raft);
-    log_accept_unstable(&raft->log);
+    raft_log_accept_unstable(&raft->log);
     if (ready->committed_count > 0)
-        log_accept_applying(&raft->log, ready->committed[ready->committed_count - 1].index,
-                            entries_size(ready->committed, ready->committed_count),
+        raft_log_accept_applying(&raft->log, ready->committed[ready->committed_count - 1].index,
+                            raft_entries_size(ready->committed, ready->committed_count),
                             applies_unstable(raft));
     raft->ready_open = !raft->config.async_storage_writes;
     raft->filling = &raft->outboxes[raft->filling == &raft->outboxes[0]];

@@ -33,14 +33,14 @@ void raft_reduce_uncommitted(struct raft *raft, uint64_t size)
  * acknowledgement goes the way of all answers: after the write. */
 bool raft_append(struct raft *raft, struct entry *entries, size_t count)
 {
-    raft_index last = log_last_index(&raft->log);
+    raft_index last = raft_log_last_index(&raft->log);
     for (size_t i = 0; i < count; i++) {
         entries[i].term = raft->term;
         entries[i].index = last + 1 + i;
     }
-    if (!increase_uncommitted(raft, payloads_size(entries, count)))
+    if (!increase_uncommitted(raft, raft_payloads_size(entries, count)))
         return false;
-    log_append(raft, entries, count);
+    raft_log_append(raft, entries, count);
     raft_send(raft, (struct raft_message){
                         .type = RAFT_MSG_APP_RESP, .to = raft->config.id, .index = last + count});
     return true;
@@ -68,7 +68,7 @@ static void check_change(struct raft *raft, struct entry *entry, size_t place)
               raft->config.id);
         *entry = (struct entry){.type = ENTRY_NORMAL};
     } else {
-        raft->pending_conf_index = log_last_index(&raft->log) + place + 1;
+        raft->pending_conf_index = raft_log_last_index(&raft->log) + place + 1;
     }
 }
 
@@ -95,18 +95,18 @@ enum err_code raft_step_propose(struct raft *raft, const struct raft_message *me
 /* False when nothing was sent. Without if_empty a message without entries is not worth sending. */
 bool raft_maybe_send_append(struct raft *raft, struct progress *progress, bool if_empty)
 {
-    struct log *log = &raft->log;
+    struct raft_log *log = &raft->log;
     raft_term term = 0;
     const struct entry *entries = NULL;
     size_t count = 0;
     if (progress_is_paused(progress))
         return false;
-    if (log_term(log, progress->next - 1, &term) != ERR_OK)
+    if (raft_log_term(log, progress->next - 1, &term) != ERR_OK)
         return raft_maybe_send_snapshot(raft, progress);
     /* With a full window still say something now and then: if all of it was lost, the answer to an
      * empty append is what gets us going again. */
     if (progress->state != RAFT_REPLICATE || !inflights_full(raft, &progress->inflights))
-        entries = log_slice(raft, progress->next, log_last_index(log) + 1,
+        entries = raft_log_slice(raft, progress->next, raft_log_last_index(log) + 1,
                             raft->config.max_size_per_message, &count);
     if (count == 0 && !if_empty)
         return false;
@@ -119,7 +119,7 @@ bool raft_maybe_send_append(struct raft *raft, struct progress *progress, bool i
                         .entry_count = count,
                         .commit = log->committed,
                     });
-    progress_sent_entries(raft, progress, count, payloads_size(entries, count));
+    progress_sent_entries(raft, progress, count, raft_payloads_size(entries, count));
     progress_sent_commit(progress, log->committed);
     return true;
 }
@@ -146,7 +146,7 @@ static void send_heartbeat(struct raft *raft, struct progress *progress, struct 
 
 void raft_broadcast_heartbeat(struct raft *raft)
 {
-    struct bytes context = read_heartbeat_context(raft);
+    struct bytes context = raft_read_heartbeat_context(raft);
     for (size_t i = 0; i < raft->tracker.count; i++)
         if (raft->tracker.progress[i].id != raft->config.id)
             send_heartbeat(raft, &raft->tracker.progress[i], context);
@@ -172,9 +172,9 @@ bool raft_maybe_commit(struct raft *raft)
         match_of(&raft->tracker, raft->required.ids[i], &match);
         index = min_u64(index, match);
     }
-    if (index <= raft->log.committed || log_term_within(&raft->log, index) != raft->term)
+    if (index <= raft->log.committed || raft_log_term_within(&raft->log, index) != raft->term)
         return false;
-    log_commit_to(&raft->log, index);
+    raft_log_commit_to(&raft->log, index);
     return true;
 }
 
@@ -183,7 +183,7 @@ static void step_rejection(struct raft *raft, struct progress *progress,
 {
     raft_index hint = message->reject_hint;
     if (message->log_term > 0)
-        hint = log_find_conflict(&raft->log, hint, message->log_term).index;
+        hint = raft_log_find_conflict(&raft->log, hint, message->log_term).index;
     if (!progress_maybe_decrease(progress, message->index, hint))
         return;
     if (progress->state == RAFT_REPLICATE)
@@ -197,7 +197,7 @@ static void move_on(struct raft *raft, struct progress *progress, raft_index ind
         inflights_free_to(&progress->inflights, index);
     else if (progress->state == RAFT_PROBE)
         progress_become_replicate(progress);
-    else if (progress->match + 1 >= log_first_index(&raft->log)) {
+    else if (progress->match + 1 >= raft_log_first_index(&raft->log)) {
         /* Whichever snapshot it was: if the log reaches on from here, it is enough. */
         progress_become_probe(progress);
         progress_become_replicate(progress);
@@ -216,14 +216,14 @@ enum err_code raft_step_append_response(struct raft *raft, struct progress *prog
         step_rejection(raft, progress, message);
         return ERR_OK;
     }
-    if (message->index > log_last_index(&raft->log))
+    if (message->index > raft_log_last_index(&raft->log))
         return ERR_INVALID;
     bool probing = progress->match == message->index && progress->state == RAFT_PROBE;
     if (!progress_maybe_update(progress, message->index) && !probing)
         return ERR_OK;
     move_on(raft, progress, message->index);
     if (raft_maybe_commit(raft)) {
-        read_release_pending(raft);
+        raft_read_release_pending(raft);
         raft_broadcast_append(raft);
     } else if (!self && progress_can_bump_commit(progress, raft->log.committed)) {
         raft_maybe_send_append(raft, progress, true);
@@ -231,7 +231,7 @@ enum err_code raft_step_append_response(struct raft *raft, struct progress *prog
     /* The window may have opened by several messages. */
     while (!self && raft_maybe_send_append(raft, progress, false))
         continue;
-    if (from == raft->transferee && progress->match == log_last_index(&raft->log))
+    if (from == raft->transferee && progress->match == raft_log_last_index(&raft->log))
         raft_send_timeout_now(raft, from);
     return ERR_OK;
 }
@@ -243,10 +243,10 @@ void raft_step_heartbeat_response(struct raft *raft, struct progress *progress,
     progress->flow_paused = false;
     /* One that is caught up but being probed gets an empty append too, so that it returns to
      * REPLICATE. */
-    if (progress->match < log_last_index(&raft->log) || progress->state == RAFT_PROBE)
+    if (progress->match < raft_log_last_index(&raft->log) || progress->state == RAFT_PROBE)
         raft_maybe_send_append(raft, progress, true);
     if (raft->config.read_only == RAFT_READ_SAFE)
-        read_acknowledge(raft, progress, message->context);
+        raft_read_acknowledge(raft, progress, message->context);
 }
 
 void raft_step_unreachable(struct raft *raft, struct progress *progress)
@@ -266,8 +266,8 @@ static void answer_append(struct raft *raft, raft_id to, raft_index index)
 
 static void reject_append(struct raft *raft, const struct raft_message *message)
 {
-    raft_index start = min_u64(message->index, log_last_index(&raft->log));
-    struct entry_mark hint = log_find_conflict(&raft->log, start, message->log_term);
+    raft_index start = min_u64(message->index, raft_log_last_index(&raft->log));
+    struct entry_mark hint = raft_log_find_conflict(&raft->log, start, message->log_term);
     raft_send(raft, (struct raft_message){
                         .type = RAFT_MSG_APP_RESP,
                         .to = message->from,
@@ -283,7 +283,7 @@ void raft_step_append(struct raft *raft, const struct raft_message *message)
     raft_index last = 0;
     if (message->index < raft->log.committed)
         answer_append(raft, message->from, raft->log.committed);
-    else if (log_maybe_append(raft, message, &last))
+    else if (raft_log_maybe_append(raft, message, &last))
         answer_append(raft, message->from, last);
     else
         reject_append(raft, message);
@@ -291,9 +291,9 @@ void raft_step_append(struct raft *raft, const struct raft_message *message)
 
 enum err_code raft_step_heartbeat(struct raft *raft, const struct raft_message *message)
 {
-    if (message->commit > log_last_index(&raft->log))
+    if (message->commit > raft_log_last_index(&raft->log))
         return ERR_CORRUPT;     /* the leader knows that we once had it */
-    log_commit_to(&raft->log, message->commit);
+    raft_log_commit_to(&raft->log, message->commit);
     raft_send(raft, (struct raft_message){
                         .type = RAFT_MSG_HEARTBEAT_RESP,
                         .to = message->from,

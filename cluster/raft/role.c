@@ -20,7 +20,7 @@ static void reset_progress(struct raft *raft, struct progress *progress)
 {
     struct progress fresh = {
         .id = progress->id,
-        .next = log_last_index(&raft->log) + 1,
+        .next = raft_log_last_index(&raft->log) + 1,
         .learner = progress->learner,
         .inflights = progress->inflights,
     };
@@ -44,7 +44,7 @@ static void reset(struct raft *raft, raft_term term)
         reset_progress(raft, &raft->tracker.progress[i]);
     raft->pending_conf_index = 0;
     raft->uncommitted_size = 0;
-    read_reset(raft);
+    raft_read_reset(raft);
 }
 
 static void trace_role(struct raft *raft, const char *role)
@@ -93,7 +93,7 @@ void raft_become_leader(struct raft *raft)
     self->recent_active = true;
     /* There may be a change in the tail that is not applied yet; so none is accepted before all of
      * it is. Scanning for one could be long. */
-    raft->pending_conf_index = log_last_index(&raft->log);
+    raft->pending_conf_index = raft_log_last_index(&raft->log);
     /* Only an entry of the own term commits by count, and the earlier ones with it (paper 5.4.2). */
     struct entry empty = {.type = ENTRY_NORMAL};
     CHECK(raft_append(raft, &empty, 1));

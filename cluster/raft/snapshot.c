@@ -5,7 +5,7 @@
 
 static bool get_snapshot(struct raft *raft, struct raft_snapshot *ret_snapshot)
 {
-    struct log *log = &raft->log;
+    struct raft_log *log = &raft->log;
     if (log->view->snapshot(log->view, ret_snapshot) != ERR_OK)
         return false;
     CHECK(ret_snapshot->mark.index > 0);
@@ -66,11 +66,11 @@ static enum err_code restore(struct raft *raft, const struct raft_snapshot *snap
         return ERR_INVALID;
     if (!names(&state, raft->config.id))
         return ERR_EXISTS;
-    if (log_matches(&raft->log, mark)) {
-        log_commit_to(&raft->log, mark.index);
+    if (raft_log_matches(&raft->log, mark)) {
+        raft_log_commit_to(&raft->log, mark.index);
         return ERR_EXISTS;
     }
-    log_restore(raft, snapshot);
+    raft_log_restore(raft, snapshot);
     raft_switch_to(raft, &tracker);
     TRACE(raft->config.trace, "raft id=%" PRIu64 " restores snapshot=%" PRIu64 "/%" PRIu64,
           raft->config.id, mark.term, mark.index);
@@ -85,7 +85,7 @@ enum err_code raft_step_snapshot(struct raft *raft, const struct raft_message *m
     raft_send(raft, (struct raft_message){
                         .type = RAFT_MSG_APP_RESP,
                         .to = message->from,
-                        .index = code == ERR_OK ? log_last_index(&raft->log) : raft->log.committed,
+                        .index = code == ERR_OK ? raft_log_last_index(&raft->log) : raft->log.committed,
                     });
     return ERR_OK;
 }

@@ -24,8 +24,8 @@ void raft_status(const struct raft *raft, struct raft_status *ret_status)
     ret_status->hard_state = raft_hard_state(raft);
     ret_status->soft_state = raft_soft_state(raft);
     ret_status->applied = raft->log.applied;
-    ret_status->first_index = log_first_index(&raft->log);
-    ret_status->last_index = log_last_index(&raft->log);
+    ret_status->first_index = raft_log_first_index(&raft->log);
+    ret_status->last_index = raft_log_last_index(&raft->log);
     ret_status->transferee = raft->transferee;
     ret_status->configuration = raft->tracker.config;
     ret_status->progress_count = raft->role == RAFT_LEADER ? raft->tracker.count : 0;
@@ -47,7 +47,7 @@ void raft_configuration(const struct raft *raft, struct raft_conf_state *ret_sta
 bool raft_committed_in_term(const struct raft *raft)
 {
     return raft->role == RAFT_LEADER &&
-           log_term_within(&raft->log, raft->log.committed) == raft->term;
+           raft_log_term_within(&raft->log, raft->log.committed) == raft->term;
 }
 
 void raft_set_randomized_election_timeout(struct raft *raft, uint32_t ticks)
@@ -57,10 +57,10 @@ void raft_set_randomized_election_timeout(struct raft *raft, uint32_t ticks)
 
 /* --- invariants ------------------------------------------------------------------------------------ */
 
-static void validate_log(const struct log *log)
+static void validate_log(const struct raft_log *log)
 {
     CHECK(log->applied <= log->applying && log->applying <= log->committed);
-    CHECK(log->committed <= log_last_index(log));
+    CHECK(log->committed <= raft_log_last_index(log));
     CHECK(log->offset <= log->in_progress && log->in_progress <= log->offset + log->count);
     CHECK(log->start + log->count <= log->capacity);
     CHECK(!log->has_snapshot || log->offset > log->snapshot.mark.index);
@@ -84,7 +84,7 @@ static void validate_progress(const struct raft *raft, const struct progress *pr
     for (size_t i = 0; i < inflights->count; i++)
         bytes += inflights->ring[(inflights->start + i) % inflights->capacity].bytes;
     CHECK(bytes == inflights->bytes);
-    CHECK(raft->role != RAFT_LEADER || progress->match <= log_last_index(&raft->log));
+    CHECK(raft->role != RAFT_LEADER || progress->match <= raft_log_last_index(&raft->log));
 }
 
 static void validate_tracker(const struct raft *raft)
@@ -116,6 +116,6 @@ void raft_validate(const struct raft *raft)
     validate_log(&raft->log);
     validate_tracker(raft);
     validate_role(raft);
-    CHECK(raft->filling->after_count > 0 || !log_has_next_unstable(&raft->log));
+    CHECK(raft->filling->after_count > 0 || !raft_log_has_next_unstable(&raft->log));
     CHECK(raft->reads.count <= RAFT_READS_MAX && raft->pending_reads.count <= RAFT_READS_MAX);
 }
