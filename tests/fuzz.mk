@@ -46,6 +46,12 @@ tests_fuzz_fuzz_rows_SOURCES = tests/fuzz/fuzz_rows.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_rows_LDADD = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
 tests_fuzz_fuzz_rows_LDFLAGS = $(FUZZ_LINK_FLAGS)
 
+# Configurations and changes as the core writes them.
+FUZZ += tests/fuzz/fuzz_conf
+tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_conf_LDADD = libraft.a libbase.a
+tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_LINK_FLAGS)
+
 # Records of the log, and what they add up to.
 FUZZ += tests/fuzz/fuzz_record
 tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_MAIN)

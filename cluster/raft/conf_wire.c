@@ -8,11 +8,11 @@ enum wire { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 
 struct field {
     uint64_t number;
     enum wire wire;
-    uint64_t value;         /* of a varint */
-    struct bytes bytes;     /* of WIRE_BYTES */
+    uint64_t value;     /* of a varint */
+    struct bytes bytes; /* of WIRE_BYTES */
 };
 
-/* --- sets ---------------------------------------------------------------------------------------- */
+/* --- sets ------------------------------------------------------------------------------------- */
 
 static size_t place_of(const struct raft_id_set *set, raft_id id)
 {
@@ -62,7 +62,7 @@ bool raft_conf_state_equal(const struct raft_conf_state *a, const struct raft_co
            set_equal(&a->learners_next, &b->learners_next) && a->auto_leave == b->auto_leave;
 }
 
-/* --- writing ------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void put_varint(struct buf *buf, uint64_t number, uint64_t value)
 {
@@ -120,7 +120,7 @@ enum err_code raft_conf_change_encode(const struct raft_conf_change *change, boo
     return ERR_OK;
 }
 
-/* --- reading ------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* The next field; false at the end, or when the cursor fails. */
 static bool next_field(struct cursor *cursor, struct field *field)

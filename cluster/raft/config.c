@@ -4,12 +4,12 @@
  *   (1 2 3) ----------------> (1 2 4)&&(1 2 3) -------------> (1 2 4)
  *            \_____________________ simple: one voter ______/
  *
- * While joint both majorities must agree. A voter that is to become a learner is still a voter of the
- * outgoing half, so it waits in learners_next until the joint configuration is left.
- * A change is worked out on a copy of the tracker; what does not come out right is thrown away. */
+ * While joint both majorities must agree. A voter that is to become a learner is still a voter of
+ * the outgoing half, so it waits in learners_next until the joint configuration is left. A change
+ * is worked out on a copy of the tracker; what does not come out right is thrown away. */
 #include "cluster/raft/raft_internal.h"
 
-/* --- the tracker ---------------------------------------------------------------------------------- */
+/* --- the tracker ------------------------------------------------------------------------------ */
 
 struct progress *tracker_find(struct tracker *tracker, raft_id id)
 {
@@ -46,7 +46,7 @@ static void tracker_remove(struct tracker *tracker, raft_id id)
     memmove(progress, progress + 1, (tracker->count - place) * sizeof(*progress));
 }
 
-/* --- single changes --------------------------------------------------------------------------------- */
+/* --- single changes --------------------------------------------------------------------------- */
 
 static void make_voter(struct tracker *tracker, raft_id id)
 {
@@ -102,7 +102,7 @@ static bool apply_one(struct tracker *tracker, raft_index last_index,
                       const struct raft_change *change)
 {
     if (change->id == 0)
-        return true;    /* crossed out by whoever had to decide on it */
+        return true; /* crossed out by whoever had to decide on it */
     switch (change->type) {
     case RAFT_CHANGE_ADD_VOTER:
         return make_member(tracker, last_index, change->id, false);
@@ -128,7 +128,7 @@ static enum err_code apply_all(struct tracker *tracker, raft_index last_index,
     return ERR_OK;
 }
 
-/* --- whole changes ---------------------------------------------------------------------------------- */
+/* --- whole changes ---------------------------------------------------------------------------- */
 
 static size_t missing_from(const struct raft_id_set *set, const struct raft_id_set *other)
 {
@@ -147,8 +147,9 @@ enum err_code tracker_simple(struct tracker *tracker, raft_index last_index,
     enum err_code code = apply_all(tracker, last_index, changes, count, err);
     if (code)
         return code;
-    if (missing_from(&before, &tracker->config.voters) +
-            missing_from(&tracker->config.voters, &before) > 1)
+    size_t changed = missing_from(&before, &tracker->config.voters) +
+                     missing_from(&tracker->config.voters, &before);
+    if (changed > 1)
         return err_set(err, ERR_INVALID,
                        "more than one voter changed without entering joint config");
     return tracker_check(tracker, err);
@@ -211,7 +212,7 @@ enum err_code tracker_restore(struct tracker *tracker, raft_index last_index,
     return tracker_check(tracker, err);
 }
 
-/* --- invariants -------------------------------------------------------------------------------------- */
+/* --- invariants ------------------------------------------------------------------------------- */
 
 /* Whether all of these, and each has a progress, are learners or none is. */
 static bool tracks(const struct tracker *tracker, const struct raft_id_set *ids, bool learner)
@@ -245,7 +246,7 @@ enum err_code tracker_check(const struct tracker *tracker, struct err *err)
     return ERR_OK;
 }
 
-/* --- taking effect ------------------------------------------------------------------------------------ */
+/* --- taking effect ---------------------------------------------------------------------------- */
 
 /* What an entry's change asks for. */
 enum err_code tracker_apply(struct tracker *tracker, raft_index last_index,
@@ -290,15 +291,15 @@ void raft_switch_to(struct raft *raft, const struct tracker *tracker)
 {
     replace_tracker(raft, tracker);
     const struct raft_conf_state *config = &raft->tracker.config;
-    TRACE(raft->config.trace, "raft id=%" PRIu64 " configuration voters=%zu outgoing=%zu learners=%zu",
-          raft->config.id, config->voters.count, config->voters_outgoing.count,
-          config->learners.count);
+    TRACE(raft->config.trace,
+          "raft id=%" PRIu64 " configuration voters=%zu outgoing=%zu learners=%zu", raft->config.id,
+          config->voters.count, config->voters_outgoing.count, config->learners.count);
     const struct progress *self = raft_progress(raft, raft->config.id);
     if (raft->role != RAFT_LEADER)
         return;
     if (!self || self->learner) {
-        /* It goes on leading without counting itself (thesis 4.2.2) until it is followed by another,
-         * unless it is to give way now. */
+        /* It goes on leading without counting itself (thesis 4.2.2) until it is followed by
+         * another, unless it is to give way now. */
         if (raft->config.step_down_on_removal)
             raft_become_follower(raft, raft->term, RAFT_NOBODY);
         return;

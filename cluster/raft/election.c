@@ -61,8 +61,8 @@ void raft_campaign_as(struct raft *raft, enum campaign campaign)
         if (!config_has_voter(&raft->tracker.config, id))
             continue;
         if (id == raft->config.id)
-            raft_send(raft, (struct raft_message){
-                                .type = response_type(type), .to = id, .term = term});
+            raft_send(raft,
+                      (struct raft_message){.type = response_type(type), .to = id, .term = term});
         else
             request_vote(raft, id, type, term, campaign == CAMPAIGN_TRANSFER);
     }
@@ -85,8 +85,8 @@ void raft_step_vote(struct raft *raft, const struct raft_message *message)
     bool grant = can_vote && raft_log_is_up_to_date(&raft->log, theirs);
     TRACE(raft->config.trace,
           "raft id=%" PRIu64 " %s=%" PRIu64 " term=%" PRIu64 " log=%" PRIu64 "/%" PRIu64,
-          raft->config.id, grant ? "grants" : "rejects", message->from, message->term,
-          theirs.term, theirs.index);
+          raft->config.id, grant ? "grants" : "rejects", message->from, message->term, theirs.term,
+          theirs.index);
     /* A granted pre-vote carries the term that was asked for: ours may be lower or higher, and the
      * asker would take the answer for a stale one. */
     raft_send(raft, (struct raft_message){
@@ -104,7 +104,7 @@ void raft_step_vote(struct raft *raft, const struct raft_message *message)
 static void record_vote(struct raft *raft, raft_id from, bool granted)
 {
     if (raft_id_set_contains(&raft->voted, from))
-        return;     /* the first one counts */
+        return; /* the first one counts */
     if (raft_id_set_add(&raft->voted, from) && granted)
         CHECK(raft_id_set_add(&raft->granted, from));
 }
@@ -117,7 +117,7 @@ void raft_step_vote_response(struct raft *raft, const struct raft_message *messa
     if (result == VOTE_PENDING)
         return;
     if (result == VOTE_LOST || !raft_promotable(raft)) {
-        /* Outvoted, or removed meanwhile. A pre-vote's answer may carry a later term: stay in ours. */
+        /* Outvoted, or removed meanwhile. A pre-vote's answer may carry a later term: keep ours. */
         raft_become_follower(raft, raft->term, RAFT_NOBODY);
     } else if (raft->role == RAFT_PRE_CANDIDATE) {
         raft_campaign_as(raft, CAMPAIGN_ELECTION);
@@ -135,7 +135,7 @@ void raft_check_quorum(struct raft *raft)
         if (progress->learner)
             continue;
         CHECK(raft_id_set_add(&heard, progress->id));
-        if (progress->recent_active)    /* a leader's own always is */
+        if (progress->recent_active) /* a leader's own always is */
             CHECK(raft_id_set_add(&active, progress->id));
     }
     if (quorum_joint_vote(&raft->tracker.config, &heard, &active) != VOTE_WON)
@@ -154,7 +154,7 @@ void raft_step_transfer(struct raft *raft, struct progress *progress)
 {
     if (progress->learner || raft->transferee == progress->id)
         return;
-    raft->transferee = RAFT_NOBODY;     /* a new wish ends the one under way */
+    raft->transferee = RAFT_NOBODY; /* a new wish ends the one under way */
     if (progress->id == raft->config.id)
         return;
     TRACE(raft->config.trace, "raft id=%" PRIu64 " transfers to=%" PRIu64 " term=%" PRIu64,

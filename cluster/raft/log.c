@@ -1,5 +1,5 @@
-/* One log out of two parts: what the log view has (durable), and behind it, or over its end, what is
- * still to be written or being written.
+/* One log out of two parts: what the log view has (durable), and behind it, or over its end, what
+ * is still to be written or being written.
  *
  *      view       1 2 3 4 5 6'7'
  *      unstable             6 7 8 9        offset 6: the next write cuts 6' and 7' off
@@ -7,8 +7,8 @@
  *
  * An answer "durable up to (term, index)" drops entries here only if the entry here still has that
  * term. That alone does not suffice: entries may be replaced and come back while the first write is
- * under way (A, then B over it, then A again); so answers also carry the member's term, and those of
- * an earlier term are ignored (raft.c). */
+ * under way (A, then B over it, then A again); so answers also carry the member's term, and those
+ * of an earlier term are ignored (raft.c). */
 #include "cluster/raft/raft_internal.h"
 #include "proto/base/varint.h"
 
@@ -99,7 +99,8 @@ bool raft_log_is_up_to_date(const struct raft_log *log, struct entry_mark theirs
     return theirs.term > ours.term || (theirs.term == ours.term && theirs.index >= ours.index);
 }
 
-struct entry_mark raft_log_find_conflict(const struct raft_log *log, raft_index index, raft_term term)
+struct entry_mark raft_log_find_conflict(const struct raft_log *log, raft_index index,
+                                         raft_term term)
 {
     for (; index > 0; index--) {
         raft_term ours = 0;
@@ -114,7 +115,8 @@ struct entry_mark raft_log_find_conflict(const struct raft_log *log, raft_index 
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* Entries low .. low+count-1, count at most RAFT_FETCH_MAX and all on one side of the offset. */
-static void fetch(const struct raft_log *log, raft_index low, size_t count, struct entry *ret_entries)
+static void fetch(const struct raft_log *log, raft_index low, size_t count,
+                  struct entry *ret_entries)
 {
     if (low < log->offset)
         CHECK(log->view->entries(log->view, low, low + count, ret_entries) == ERR_OK);
@@ -157,8 +159,8 @@ static size_t count_fitting(const struct raft_log *log, raft_index low, raft_ind
 }
 
 /* Twice over the entries: first to see how many, so that exactly their room is taken. */
-const struct entry *raft_log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
-                              size_t *ret_count)
+const struct entry *raft_log_slice(struct raft *raft, raft_index low, raft_index high,
+                                   uint64_t size_max, size_t *ret_count)
 {
     const struct raft_log *log = &raft->log;
     CHECK(raft_log_first_index(log) <= low && low <= high && high <= raft_log_last_index(log) + 1);
@@ -266,7 +268,8 @@ static size_t find_difference(const struct raft_log *log, const struct entry *en
 }
 
 /* Paper 5.3: entries are cut off only where they conflict; what is already there stays. */
-bool raft_log_maybe_append(struct raft *raft, const struct raft_message *message, raft_index *ret_last)
+bool raft_log_maybe_append(struct raft *raft, const struct raft_message *message,
+                           raft_index *ret_last)
 {
     struct raft_log *log = &raft->log;
     if (!raft_log_matches(log, (struct entry_mark){message->log_term, message->index}))
@@ -299,13 +302,14 @@ void raft_log_applied_to(struct raft_log *log, raft_index index, uint64_t size)
 
 /* Pauses when enough is under way, or when the bound has kept back entries that could go: what was
  * taken last then nearly fills it. */
-void raft_log_accept_applying(struct raft_log *log, raft_index index, uint64_t size, bool allow_unstable)
+void raft_log_accept_applying(struct raft_log *log, raft_index index, uint64_t size,
+                              bool allow_unstable)
 {
     CHECK(index <= log->committed);
     log->applying = index;
     log->applying_size += size;
-    log->applying_paused = log->applying_size >= log->applying_size_max ||
-                           index < appliable(log, allow_unstable);
+    log->applying_paused =
+        log->applying_size >= log->applying_size_max || index < appliable(log, allow_unstable);
 }
 
 void raft_log_accept_unstable(struct raft_log *log)
@@ -318,7 +322,7 @@ void raft_log_stable_to(struct raft_log *log, struct entry_mark mark)
 {
     if (mark.index < log->offset || mark.index - log->offset >= log->count ||
         unstable_at(log, mark.index)->term != mark.term)
-        return;     /* replaced or dropped meanwhile */
+        return; /* replaced or dropped meanwhile */
     size_t durable = (size_t)(mark.index + 1 - log->offset);
     drop_unstable(log, 0, durable);
     log->count -= durable;

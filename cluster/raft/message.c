@@ -72,8 +72,8 @@ static void clone_into(struct raft_message *copy, char **room, char **end)
         *end -= copy->context.size;
         copy->context.data = memcpy(*end, copy->context.data, copy->context.size);
     }
-    struct raft_message *responses = clone_part(room, copy->responses,
-                                                copy->response_count * sizeof(*responses));
+    struct raft_message *responses =
+        clone_part(room, copy->responses, copy->response_count * sizeof(*responses));
     for (size_t i = 0; i < copy->response_count; i++)
         clone_into(&responses[i], room, end);
     copy->responses = responses;
@@ -110,7 +110,7 @@ void raft_message_free(struct mem *mem, struct raft_message *message)
     mem_free(mem, message);
 }
 
-/* --- soundness ------------------------------------------------------------------------------------ */
+/* --- soundness -------------------------------------------------------------------------------- */
 
 static bool entries_are_dense(const struct raft_message *message)
 {
@@ -150,8 +150,8 @@ static bool term_is_sound(raft_term term)
     return term != 0 && term <= UINT64_MAX / 2;
 }
 
-/* What a member sends to itself by way of its storage, and what it may have asked of others before it
- * became the one to ask. Nobody leads or asks for votes towards himself. */
+/* What a member sends to itself by way of its storage, and what it may have asked of others before
+ * it became the one to ask. Nobody leads or asks for votes towards himself. */
 bool raft_message_may_be_own(enum raft_message_type type)
 {
     switch (type) {

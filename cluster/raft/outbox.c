@@ -1,7 +1,7 @@
 /* What the next ready hands out. Messages are collected in arrays that keep their size; what they
- * point at (entries, contexts, snapshots) lies in an arena; each blob among it is held once more, so
- * that the log may forget entries that are still being sent. Two outboxes take turns, so that the
- * answers of one may be stepped while the next is being filled. */
+ * point at (entries, contexts, snapshots) lies in an arena; each blob among it is held once more,
+ * so that the log may forget entries that are still being sent. Two outboxes take turns, so that
+ * the answers of one may be stepped while the next is being filled. */
 #include <stddef.h>
 
 #include "cluster/raft/raft_internal.h"
@@ -30,7 +30,8 @@ void *raft_grow(struct raft *raft, void *array, size_t *capacity, size_t needed,
 static void add_chunk(struct raft *raft, struct outbox_arena *arena, size_t size)
 {
     size_t room = size > RAFT_ARENA_CHUNK ? size : RAFT_ARENA_CHUNK;
-    struct outbox_chunk *chunk = mem_alloc(raft->config.mem, offsetof(struct outbox_chunk, data) + room);
+    struct outbox_chunk *chunk =
+        mem_alloc(raft->config.mem, offsetof(struct outbox_chunk, data) + room);
     if (!chunk)
         raft_fail(raft);
     *chunk = (struct outbox_chunk){.size = room};
@@ -121,8 +122,8 @@ void outbox_push(struct raft *raft, const struct raft_message *message)
 void outbox_push_after(struct raft *raft, const struct raft_message *message)
 {
     struct outbox *outbox = raft->filling;
-    outbox->after = raft_grow(raft, outbox->after, &outbox->after_capacity,
-                              outbox->after_count + 1, sizeof(*message));
+    outbox->after = raft_grow(raft, outbox->after, &outbox->after_capacity, outbox->after_count + 1,
+                              sizeof(*message));
     outbox->after[outbox->after_count++] = *message;
 }
 

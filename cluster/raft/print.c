@@ -5,22 +5,50 @@
 #include "proto/base/check.h"
 
 static const char *const message_names[] = {
-    "MsgHup", "MsgBeat", "MsgProp", "MsgApp", "MsgAppResp", "MsgVote", "MsgVoteResp", "MsgSnap",
-    "MsgHeartbeat", "MsgHeartbeatResp", "MsgUnreachable", "MsgSnapStatus", "MsgCheckQuorum",
-    "MsgTransferLeader", "MsgTimeoutNow", "MsgReadIndex", "MsgReadIndexResp", "MsgPreVote",
-    "MsgPreVoteResp", "MsgStorageAppend", "MsgStorageAppendResp", "MsgStorageApply",
-    "MsgStorageApplyResp", "MsgForgetLeader",
+    "MsgHup",
+    "MsgBeat",
+    "MsgProp",
+    "MsgApp",
+    "MsgAppResp",
+    "MsgVote",
+    "MsgVoteResp",
+    "MsgSnap",
+    "MsgHeartbeat",
+    "MsgHeartbeatResp",
+    "MsgUnreachable",
+    "MsgSnapStatus",
+    "MsgCheckQuorum",
+    "MsgTransferLeader",
+    "MsgTimeoutNow",
+    "MsgReadIndex",
+    "MsgReadIndexResp",
+    "MsgPreVote",
+    "MsgPreVoteResp",
+    "MsgStorageAppend",
+    "MsgStorageAppendResp",
+    "MsgStorageApply",
+    "MsgStorageApplyResp",
+    "MsgForgetLeader",
 };
 static const char *const role_names[] = {
-    "StateFollower", "StateCandidate", "StateLeader", "StatePreCandidate",
+    "StateFollower",
+    "StateCandidate",
+    "StateLeader",
+    "StatePreCandidate",
 };
 static const char *const progress_names[] = {"StateProbe", "StateReplicate", "StateSnapshot"};
 static const char *const entry_names[] = {"EntryNormal", "EntryConfChange", "EntryConfChangeV2"};
 
 #define NAME(names, value) ((size_t)(value) < ARRAY_COUNT(names) ? (names)[value] : "unknown")
 
-const char *raft_message_name(enum raft_message_type type) { return NAME(message_names, type); }
-const char *raft_role_name(enum raft_role role) { return NAME(role_names, role); }
+const char *raft_message_name(enum raft_message_type type)
+{
+    return NAME(message_names, type);
+}
+const char *raft_role_name(enum raft_role role)
+{
+    return NAME(role_names, role);
+}
 const char *raft_progress_name(enum raft_progress_state state)
 {
     return NAME(progress_names, state);
@@ -31,7 +59,7 @@ static void print_text(struct buf *buf, const char *text)
     buf_append(buf, bytes_of_text(text));
 }
 
-/* --- payloads ---------------------------------------------------------------------------------------- */
+/* --- payloads --------------------------------------------------------------------------------- */
 
 /* The length of the UTF-8 sequence at the front; 0 when there is none of more than one byte. */
 static size_t utf8_length(struct bytes from)
@@ -48,7 +76,7 @@ static size_t utf8_length(struct bytes from)
 
 static void print_byte(struct buf *buf, uint8_t byte)
 {
-    static const char escapes[] = "abtnvfr";    /* 7 to 13 */
+    static const char escapes[] = "abtnvfr"; /* 7 to 13 */
     if (byte >= 7 && byte <= 13)
         buf_append_format(buf, "\\%c", escapes[byte - 7]);
     else if (byte == '"' || byte == '\\')
@@ -97,7 +125,7 @@ void raft_print_entry(struct buf *buf, const struct entry *entry)
     }
 }
 
-/* --- states ------------------------------------------------------------------------------------------ */
+/* --- states ----------------------------------------------------------------------------------- */
 
 void raft_print_hard_state(struct buf *buf, const struct hard_state *state)
 {
@@ -109,8 +137,7 @@ void raft_print_hard_state(struct buf *buf, const struct hard_state *state)
 
 void raft_print_soft_state(struct buf *buf, const struct raft_soft_state *state)
 {
-    buf_append_format(buf, "Lead:%" PRIu64 " State:%s", state->leader,
-                      raft_role_name(state->role));
+    buf_append_format(buf, "Lead:%" PRIu64 " State:%s", state->leader, raft_role_name(state->role));
 }
 
 static void print_set(struct buf *buf, const struct raft_id_set *set, const char *open, char close)
@@ -171,7 +198,7 @@ void raft_print_progress(struct buf *buf, const struct raft_progress_status *pro
                           progress->inflight_full ? "[full]" : "");
 }
 
-/* --- messages ---------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 static void print_target(struct buf *buf, raft_id id)
 {
@@ -241,9 +268,10 @@ void raft_print_message(struct buf *buf, const struct raft_message *message)
     print_message(buf, message, "");
 }
 
-/* --- a ready ----------------------------------------------------------------------------------------- */
+/* --- a ready ---------------------------------------------------------------------------------- */
 
-static void print_list(struct buf *buf, const char *title, const struct entry *entries, size_t count)
+static void print_list(struct buf *buf, const char *title, const struct entry *entries,
+                       size_t count)
 {
     if (count > 0)
         buf_append_format(buf, "%s:\n", title);

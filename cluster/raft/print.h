@@ -1,5 +1,5 @@
-/* Messages, entries and readies as text, in the form of raft-testdata. For tests, traces and people;
- * nothing parses it. Everything is appended to buf. */
+/* Messages, entries and readies as text, in the form of raft-testdata. For tests, traces and
+ * people; nothing parses it. Everything is appended to buf. */
 #ifndef CLUSTER_RAFT_PRINT_H
 #define CLUSTER_RAFT_PRINT_H
 

@@ -132,7 +132,7 @@ bool progress_maybe_decrease(struct progress *progress, raft_index rejected, raf
 {
     if (progress->state == RAFT_REPLICATE) {
         if (rejected <= progress->match)
-            return false;   /* stale: it has acknowledged more since */
+            return false; /* stale: it has acknowledged more since */
         progress->next = progress->match + 1;
         progress->sent_commit = min_u64(progress->sent_commit, progress->next - 1);
         return true;

@@ -6,7 +6,7 @@ uint64_t quorum_committed(const struct raft_id_set *voters, acked_function *acke
 {
     if (voters->count == 0)
         return UINT64_MAX;
-    uint64_t reached[RAFT_MEMBERS_MAX];     /* ascending */
+    uint64_t reached[RAFT_MEMBERS_MAX]; /* ascending */
     for (size_t i = 0; i < voters->count; i++) {
         uint64_t index = 0;
         if (!acked(context, voters->ids[i], &index))

@@ -2,7 +2,7 @@
  * and the calls that others make. */
 #include "cluster/raft/raft_internal.h"
 
-/* --- life ------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static enum err_code check_config(const struct raft_config *config, struct err *err)
 {
@@ -63,7 +63,8 @@ static enum err_code load(struct raft *raft, struct err *err)
     struct raft_conf_state state = {0};
     init_log(&raft->log, &raft->config);
     raft->config.log->initial_state(raft->config.log, &hard, &state);
-    enum err_code code = tracker_restore(&raft->tracker, raft_log_last_index(&raft->log), &state, err);
+    enum err_code code =
+        tracker_restore(&raft->tracker, raft_log_last_index(&raft->log), &state, err);
     return code ? code : load_state(raft, &hard, err);
 }
 
@@ -104,7 +105,7 @@ void raft_free(struct raft *raft)
     mem_free(mem, raft);
 }
 
-/* --- sending ---------------------------------------------------------------------------------------- */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 static bool is_vote(enum raft_message_type type)
 {
@@ -113,8 +114,8 @@ static bool is_vote(enum raft_message_type type)
 }
 
 /* Rejections wait for the write too: they may rest on a vote or on entries not yet durable. So does
- * a request for votes: it says how long the log is, and a vote for it must not reach a candidate that
- * has crashed, lost the end of its log and its term, and stands in the same term again. */
+ * a request for votes: it says how long the log is, and a vote for it must not reach a candidate
+ * that has crashed, lost the end of its log and its term, and stands in the same term again. */
 static bool waits_for_write(const struct raft *raft, enum raft_message_type type)
 {
     return type == RAFT_MSG_APP_RESP || type == RAFT_MSG_VOTE_RESP ||
@@ -159,7 +160,7 @@ static void forward(struct raft *raft, const struct raft_message *message)
                     });
 }
 
-/* --- stepping --------------------------------------------------------------------------------------- */
+/* --- stepping --------------------------------------------------------------------------------- */
 
 /* A joint configuration that is to be left by itself is left by the leader as soon as all of it is
  * applied. The proposal may be refused while leadership is handed over; it is tried again with each
@@ -388,7 +389,7 @@ enum err_code raft_step_local(struct raft *raft, const struct raft_message *mess
                                        : step_candidate(raft, message);
 }
 
-/* --- the public interface: one way in, one way out --------------------------------------------------- */
+/* --- the public interface: one way in, one way out -------------------------------------------- */
 
 enum err_code raft_guard(struct raft *raft, guarded_function *function, const void *argument)
 {
@@ -434,7 +435,7 @@ static enum err_code tick_leader(struct raft *raft)
         raft->election_elapsed = 0;
         if (raft->config.check_quorum)
             code = step_type(raft, RAFT_MSG_CHECK_QUORUM);
-        raft->transferee = RAFT_NOBODY;     /* it took too long: go on leading */
+        raft->transferee = RAFT_NOBODY; /* it took too long: go on leading */
     }
     if (raft->role != RAFT_LEADER || raft->heartbeat_elapsed < raft->config.heartbeat_tick)
         return code;
@@ -517,15 +518,15 @@ enum err_code raft_read_index(struct raft *raft, struct blob *context)
     struct entry entry = {.payload = context};
     if (raft_read_is_full(raft))
         return ERR_BUSY;
-    return raft_guard(raft, step_guarded,
-                 &(struct raft_message){
-                     .type = RAFT_MSG_READ_INDEX, .entries = &entry, .entry_count = 1});
+    return raft_guard(
+        raft, step_guarded,
+        &(struct raft_message){.type = RAFT_MSG_READ_INDEX, .entries = &entry, .entry_count = 1});
 }
 
 enum err_code raft_transfer_leader(struct raft *raft, raft_id transferee)
 {
     return raft_guard(raft, step_guarded,
-                 &(struct raft_message){.type = RAFT_MSG_TRANSFER_LEADER, .from = transferee});
+                      &(struct raft_message){.type = RAFT_MSG_TRANSFER_LEADER, .from = transferee});
 }
 
 enum err_code raft_forget_leader(struct raft *raft)
@@ -536,14 +537,14 @@ enum err_code raft_forget_leader(struct raft *raft)
 enum err_code raft_report_unreachable(struct raft *raft, raft_id peer)
 {
     return raft_guard(raft, step_guarded,
-                 &(struct raft_message){.type = RAFT_MSG_UNREACHABLE, .from = peer});
+                      &(struct raft_message){.type = RAFT_MSG_UNREACHABLE, .from = peer});
 }
 
 enum err_code raft_report_snapshot(struct raft *raft, raft_id peer, bool failed)
 {
-    return raft_guard(raft, step_guarded,
-                 &(struct raft_message){
-                     .type = RAFT_MSG_SNAP_STATUS, .from = peer, .reject = failed});
+    return raft_guard(
+        raft, step_guarded,
+        &(struct raft_message){.type = RAFT_MSG_SNAP_STATUS, .from = peer, .reject = failed});
 }
 
 static enum err_code required_guarded(struct raft *raft, const void *argument)

@@ -37,10 +37,11 @@
  * entries itself and goes on; an append's answer counts only if the term has not changed since,
  * otherwise a later one covers it.
  *
- * Invariants (etcd's I1, I2): an answer that promises term, vote or entries, and a request for votes,
- * stands among messages_after or responses and never among messages; a leader counts itself, for
- * votes and for entries, only by such a message to itself; committed <= last index; applied <= applying <=
- * committed; term and committed never go back. raft_validate checks what can be checked.
+ * Invariants (etcd's I1, I2): an answer that promises term, vote or entries, and a request for
+ * votes, stands among messages_after or responses and never among messages; a leader counts itself,
+ * for votes and for entries, only by such a message to itself; committed <= last index; applied <=
+ * applying <= committed; term and committed never go back. raft_validate checks what can be
+ * checked.
  *
  * Ownership.
  *   - What goes in (messages, entries, contexts) is borrowed for the call. The core takes
@@ -54,8 +55,9 @@
  *     network and abort when there is no memory). In the steady state nothing is allocated: arrays
  *     keep the size they once had.
  *   - A failed allocation makes the core failed: that call and every later fallible one returns
- *     ERR_NO_MEMORY, raft_has_ready says no, and nothing that was half done leaves. The member stops
- *     and restarts from what it has kept, as after a crash. raft_free and raft_validate still work.
+ *     ERR_NO_MEMORY, raft_has_ready says no, and nothing that was half done leaves. The member
+ *     stops and restarts from what it has kept, as after a crash. raft_free and raft_validate still
+ *     work.
  *
  * Threads: all calls from one thread at a time, and so all calls of the log view.
  */
@@ -77,7 +79,7 @@
 #define RAFT_APPLY_THREAD ((raft_id)(UINT64_MAX - 1))
 #define RAFT_NO_LIMIT UINT64_MAX
 
-#define RAFT_MEMBERS_MAX 64     /* voters (both halves) and learners; sets are fixed arrays of this */
+#define RAFT_MEMBERS_MAX 64     /* voters (both halves) and learners; the size of each set */
 #define RAFT_CHANGES_MAX 64     /* single changes in one configuration change */
 #define RAFT_FETCH_MAX 64       /* entries that the log view is asked for at a time */
 
@@ -103,7 +105,7 @@ struct raft_conf_state {
     bool auto_leave;
 };
 
-/* Appends the protobuf form (raftpb.ConfState) to buf: what a snapshot mark's configuration holds. */
+/* Appends the protobuf form (raftpb.ConfState): what a snapshot mark's configuration holds. */
 void raft_conf_state_encode(const struct raft_conf_state *state, struct buf *buf);
 /* Empty bytes are the empty configuration. CORRUPT: malformed, an id 0 or twice, or over
  * RAFT_MEMBERS_MAX; *ret_state is then untouched. Unknown fields are passed over. */
@@ -183,7 +185,7 @@ struct raft_snapshot {
     struct blob *data;
 };
 
-/* raftpb.Message. Which fields a type uses is etcd's affair and the core's; peers carry them all. */
+/* raftpb.Message. Which fields a type uses is etcd's affair and the core's; peers carry all. */
 struct raft_message {
     enum raft_message_type type;
     bool reject;
@@ -211,11 +213,12 @@ bool raft_message_is_response(enum raft_message_type type);
 struct raft_message *raft_message_clone(struct mem *mem, const struct raft_message *message);
 void raft_message_free(struct mem *mem, struct raft_message *message);      /* NULL is fine */
 
-/* --- the log as the core reads it --------------------------------------------------------------- */
+/* --- the log as the core reads it ------------------------------------------------------------- */
 
 /* What is durable in the local log. The member provides it; it must hold still during a call of the
  * core and may change between calls only by what the core handed out, and by dropping entries from
- * its front (never above applied). Errors: COMPACTED below the first index, FUTURE above the last. */
+ * its front (never above applied). Errors: COMPACTED below the first index, FUTURE above the
+ * last. */
 struct raft_log_view {
     /* Called once, in raft_new. Both are zero for a new member. */
     void (*initial_state)(struct raft_log_view *view, struct hard_state *ret_hard,
@@ -230,13 +233,13 @@ struct raft_log_view {
      * borrowed: the core takes references before the view changes. COMPACTED: low < first_index. */
     enum err_code (*entries)(struct raft_log_view *view, raft_index low, raft_index high,
                              struct entry *ret_entries);
-    /* A snapshot to be sent to a member that is behind the log. References are taken for the caller.
-     * BUSY: none can be had now, ask again later. Its index is at least first_index-1, and it should
-     * be of what is applied now: a new member refuses one that was made before it was added. */
+    /* A snapshot to be sent to a member that is behind the log. References are taken for the
+     * caller. BUSY: none can be had now, ask again later. Its index is at least first_index-1, and
+     * it should be of what is applied now: a new member refuses one from before it was added. */
     enum err_code (*snapshot)(struct raft_log_view *view, struct raft_snapshot *ret_snapshot);
 };
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 enum raft_read_only { RAFT_READ_SAFE, RAFT_READ_LEASE_BASED };
 
@@ -246,11 +249,11 @@ struct raft_config {
     uint32_t heartbeat_tick;            /* > 0 */
     struct raft_log_view *log;
     struct mem *mem;                    /* outlives the core */
-    raft_index applied;                 /* entries up to it are not handed out again; at a restart */
+    raft_index applied;                 /* at a restart: not handed out again up to here */
     bool async_storage_writes;
     uint64_t max_size_per_message;      /* entry bytes in one append; 0: one entry each */
-    uint64_t max_committed_size_per_ready;  /* bytes being applied at once; 0: max_size_per_message */
-    uint64_t max_uncommitted_size;      /* payload bytes of a leader's uncommitted tail; 0: no limit */
+    uint64_t max_committed_size_per_ready;  /* bytes being applied; 0: max_size_per_message */
+    uint64_t max_uncommitted_size;      /* payload bytes of the uncommitted tail; 0: no limit */
     size_t max_inflight_messages;       /* unanswered appends to one peer; > 0 */
     uint64_t max_inflight_bytes;        /* 0: no limit; else >= max_size_per_message */
     bool check_quorum;
@@ -259,12 +262,12 @@ struct raft_config {
     bool disable_proposal_forwarding;
     bool disable_conf_change_validation;
     bool step_down_on_removal;
-    /* Requests for votes leave at once, as etcd's do, instead of after the write of term and vote. Only
-     * safe where whoever writes first and then sends everything does so anyway: a candidate that
-     * crashes before that write may stand in the same term again with a shorter log, and be elected
-     * by votes that it was given for the longer one. For conformance scripts. */
+    /* Requests for votes leave at once, as etcd's do, instead of after the write of term and vote.
+     * Only safe where whoever writes first and then sends everything does so anyway: a candidate
+     * that crashes before that write may stand in the same term again with a shorter log, and be
+     * elected by votes that it was given for the longer one. For conformance scripts. */
     bool eager_vote_requests;
-    uint64_t seed;                      /* of the election timeouts; two members need different ones */
+    uint64_t seed;                      /* of election timeouts; members need different ones */
     struct trace *trace;                /* may be NULL */
 };
 
@@ -272,22 +275,23 @@ struct raft;
 
 /* A follower with what the log view remembers. The config is copied.
  * INVALID: a bound above does not hold, or the stored configuration or hard state does not fit the
- * log (its commit beyond the last index; applied beyond commit or below first_index-1), said in err.
- * NO_MEMORY. */
+ * log (its commit beyond the last index; applied beyond commit or below first_index-1), said in
+ * err. NO_MEMORY. */
 enum err_code raft_new(const struct raft_config *config, struct raft **ret_raft,
                        struct err *err) MUST_USE;
 void raft_free(struct raft *raft);      /* NULL is fine */
 
-/* --- what happened ------------------------------------------------------------------------------ */
+/* --- what happened ---------------------------------------------------------------------------- */
 
 /* Every fallible call below also returns NO_MEMORY, see above. */
 
-/* A message from a peer, or an answer from a local thread or to oneself by way of one. The member sees
- * to it that no frame from the network claims to be from a local thread or from this member.
+/* A message from a peer, or an answer from a local thread or to oneself by way of one. The member
+ * sees to it that no frame from the network claims to be from a local thread or from this member.
  * OK: also when it was stale or of no use and has been passed over.
  * INVALID: a local message that does not come from a local thread ("cannot step raft local
- *   message"), or a message that no correct peer sends (an entry array that is not dense, a snapshot
- *   whose configuration cannot be read, an append answer beyond our log): it is passed over.
+ *   message"), or a message that no correct peer sends (an entry array that is not dense, a
+ *   snapshot whose configuration cannot be read, an append answer beyond our log): it is passed
+ *   over.
  * NOT_FOUND: an answer from somebody who is not a member ("cannot step as peer not found").
  * CORRUPT: a leader counts on entries that this member has acknowledged and no longer has: its log
  *   cannot be trusted, the member must stop.
@@ -297,12 +301,12 @@ enum err_code raft_step(struct raft *raft, const struct raft_message *message) M
 /* One tick of the member's timer. */
 enum err_code raft_tick(struct raft *raft) MUST_USE;
 
-/* Start an election now (with pre_vote, a pre-vote). Nothing happens when this member leads, may not
- * campaign (learner, removed, snapshot pending), or has unapplied configuration changes. */
+/* Start an election now (with pre_vote, a pre-vote). Nothing happens when this member leads, may
+ * not campaign (learner, removed, snapshot pending), or has unapplied configuration changes. */
 enum err_code raft_campaign(struct raft *raft) MUST_USE;
 
-/* Append these entries (type and payload count; index and term are given by the core) or forward them
- * to the leader, all or none. An accepted proposal may still be lost.
+/* Append these entries (type and payload count; index and term are given by the core) or forward
+ * them to the leader, all or none. An accepted proposal may still be lost.
  * A configuration change that is refused (one is pending, or it does not fit the current state) is
  * replaced in place by an empty normal entry: its proposer sees at apply that it did not happen.
  * Nothing happened ("raft proposal dropped") when:
@@ -311,12 +315,13 @@ enum err_code raft_campaign(struct raft *raft) MUST_USE;
  * BUSY: leadership is being transferred, or the uncommitted tail is at max_uncommitted_size.
  * INVALID: count is 0, or a configuration change that cannot be decoded. */
 enum err_code raft_propose(struct raft *raft, const struct entry *entries, size_t count) MUST_USE;
-/* The same with one configuration change, in the old form with v1. INVALID also: does not fit v1. */
+/* The same with one configuration change; with v1 in the old form. INVALID also: it cannot be. */
 enum err_code raft_propose_conf_change(struct raft *raft, const struct raft_conf_change *change,
                                        bool v1) MUST_USE;
 
-/* To be called when a configuration entry is applied, in log order, with what it decoded to, on every
- * member; *ret_state (may be NULL) is what holds from then on, to be kept with the applied state.
+/* To be called when a configuration entry is applied, in log order, with what it decoded to, on
+ * every member; *ret_state (may be NULL) is what holds from then on, to be kept with the applied
+ * state.
  * INVALID: the change makes no sense here (removes all voters, is simple but changes several, joint
  * twice, leaves when not joint, too many members), said in err; nothing changes, on every member
  * alike, and *ret_state is the unchanged configuration. A change may also be left out when the
@@ -332,7 +337,7 @@ enum err_code raft_read_index(struct raft *raft, struct blob *context) MUST_USE;
 /* Ask the leader (this member or another) to hand over to that member. Given up by the leader after
  * one election timeout; proposals are BUSY meanwhile. */
 enum err_code raft_transfer_leader(struct raft *raft, raft_id transferee) MUST_USE;
-/* A follower forgets who leads, so that it may grant pre-votes; see etcd-io/raft MsgForgetLeader. */
+/* A follower forgets who leads, so that it may grant pre-votes. Not with LEASE_BASED reads. */
 enum err_code raft_forget_leader(struct raft *raft) MUST_USE;
 /* The last message to that peer was lost: appends to it go one at a time until it answers. */
 enum err_code raft_report_unreachable(struct raft *raft, raft_id peer) MUST_USE;
@@ -340,12 +345,12 @@ enum err_code raft_report_unreachable(struct raft *raft, raft_id peer) MUST_USE;
 enum err_code raft_report_snapshot(struct raft *raft, raft_id peer, bool failed) MUST_USE;
 
 /* Ids whose acknowledgement of an entry is needed before it commits, besides the majority; replaces
- * the earlier set (empty at first). What a smaller set sets free commits at once; a larger one takes
- * nothing back. An id that is no member acknowledges nothing, so that commit stands still until the
- * caller takes it out: the caller alone knows when it is no longer needed. */
+ * the earlier set (empty at first). What a smaller set sets free commits at once; a larger one
+ * takes nothing back. An id that is no member acknowledges nothing, so that commit stands still
+ * until the caller takes it out: the caller alone knows when it is no longer needed. */
 enum err_code raft_set_required(struct raft *raft, const struct raft_id_set *ids) MUST_USE;
 
-/* --- what must happen --------------------------------------------------------------------------- */
+/* --- what must happen ------------------------------------------------------------------------- */
 
 enum raft_role { RAFT_FOLLOWER, RAFT_CANDIDATE, RAFT_LEADER, RAFT_PRE_CANDIDATE };
 
@@ -387,7 +392,7 @@ enum err_code raft_ready(struct raft *raft, struct raft_ready *ret_ready) MUST_U
 /* SYNC only: the last ready has been handled as a whole. */
 enum err_code raft_advance(struct raft *raft) MUST_USE;
 
-/* --- looking in --------------------------------------------------------------------------------- */
+/* --- looking in ------------------------------------------------------------------------------- */
 
 enum raft_progress_state { RAFT_PROBE, RAFT_REPLICATE, RAFT_SNAPSHOT };
 

@@ -1,8 +1,8 @@
 /* What the files of the core share, and nobody else includes (tests of single files excepted).
  *
- * There is one way out when memory is exhausted: raft_fail, which leaves through longjmp to the call
- * of the public interface that is under way (guard in raft.c), after which the core is failed and
- * hands nothing out. Hence the rule of these files: whoever allocates does so before he changes
+ * There is one way out when memory is exhausted: raft_fail, which leaves through longjmp to the
+ * call of the public interface that is under way (guard in raft.c), after which the core is failed
+ * and hands nothing out. Hence the rule of these files: whoever allocates does so before he changes
  * anything that has to fit together for raft_free (reserve, then fill, then count).
  */
 #ifndef CLUSTER_RAFT_RAFT_INTERNAL_H
@@ -22,7 +22,7 @@
 static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-/* --- outbox.c: what the next ready hands out ---------------------------------------------------- */
+/* --- outbox.c: what the next ready hands out -------------------------------------------------- */
 
 struct outbox_chunk {
     struct outbox_chunk *next;
@@ -65,7 +65,7 @@ void outbox_push_read(struct raft *raft, raft_index index, struct blob *context)
 void outbox_clear(struct outbox *outbox);
 void outbox_release(struct outbox *outbox, struct mem *mem);
 
-/* --- progress.c: what a leader knows of each member --------------------------------------------- */
+/* --- progress.c: what a leader knows of each member ------------------------------------------- */
 
 struct inflight {
     raft_index index;               /* of the last entry in the message */
@@ -73,7 +73,7 @@ struct inflight {
 };
 
 /* Appends that were sent and not answered, oldest first; a ring that grows up to the bound.
- * Invariant: indexes do not decrease; bytes is the sum; count <= raft_config.max_inflight_messages. */
+ * Invariant: indexes do not decrease; bytes is the sum; count <= max_inflight_messages. */
 struct inflights {
     struct inflight *ring;
     size_t start, count, capacity;
@@ -96,7 +96,8 @@ struct progress {
 };
 
 bool inflights_full(const struct raft *raft, const struct inflights *inflights);
-void inflights_add(struct raft *raft, struct inflights *inflights, raft_index index, uint64_t bytes);
+void inflights_add(struct raft *raft, struct inflights *inflights, raft_index index,
+                   uint64_t bytes);
 void inflights_free_to(struct inflights *inflights, raft_index index);
 void inflights_reset(struct inflights *inflights);
 
@@ -111,7 +112,7 @@ bool progress_maybe_update(struct progress *progress, raft_index index);
 bool progress_maybe_decrease(struct progress *progress, raft_index rejected, raft_index hint);
 bool progress_is_paused(const struct progress *progress);
 
-/* --- config.c, quorum.c: who counts -------------------------------------------------------------- */
+/* --- config.c, quorum.c: who counts ----------------------------------------------------------- */
 
 /* The configuration, and a progress for each id in it, ascending. */
 struct tracker {
@@ -162,12 +163,12 @@ enum err_code tracker_check(const struct tracker *tracker, struct err *err);
 enum err_code tracker_apply(struct tracker *tracker, raft_index last_index,
                             const struct raft_conf_change *change, struct err *err);
 
-/* --- log.c: stable and unstable entries as one log ------------------------------------------------ */
+/* --- log.c: stable and unstable entries as one log -------------------------------------------- */
 
-/* unstable[i] is the entry at offset + i, with a reference held. offset may be below the end of what
- * is stored: the next write cuts that off.
- * Invariants: offset <= in_progress <= offset + count; applied <= applying <= committed <= last index.
- * A snapshot here is newer than anything stored; entries follow directly upon it. */
+/* unstable[i] is the entry at offset + i, with a reference held. offset may be below the end of
+ * what is stored: the next write cuts that off.
+ * Invariants: offset <= in_progress <= offset + count; applied <= applying <= committed <= last
+ * index. A snapshot here is newer than anything stored; entries follow directly upon it. */
 struct raft_log {
     struct raft_log_view *view;
     struct entry *unstable;
@@ -195,21 +196,25 @@ raft_index raft_log_first_index(const struct raft_log *log);
 raft_index raft_log_last_index(const struct raft_log *log);
 struct entry_mark raft_log_last(const struct raft_log *log);
 enum err_code raft_log_term(const struct raft_log *log, raft_index index, raft_term *ret_term);
-raft_term raft_log_term_within(const struct raft_log *log, raft_index index);  /* CHECKs that it is there */
+/* CHECKs that it is there. */
+raft_term raft_log_term_within(const struct raft_log *log, raft_index index);
 bool raft_log_matches(const struct raft_log *log, struct entry_mark mark);
 bool raft_log_is_up_to_date(const struct raft_log *log, struct entry_mark theirs);
 /* The highest index at or below this one whose term is not above term (or is not known: term 0). */
-struct entry_mark raft_log_find_conflict(const struct raft_log *log, raft_index index, raft_term term);
-/* Entries from low on, below high, of at most size_max bytes but at least one, in the outbox. All of
- * them are in the log; none when low is high. */
-const struct entry *raft_log_slice(struct raft *raft, raft_index low, raft_index high, uint64_t size_max,
-                              size_t *ret_count);
+struct entry_mark raft_log_find_conflict(const struct raft_log *log, raft_index index,
+                                         raft_term term);
+/* Entries from low on, below high, of at most size_max bytes but at least one, in the outbox. All
+ * of them are in the log; none when low is high. */
+const struct entry *raft_log_slice(struct raft *raft, raft_index low, raft_index high,
+                                   uint64_t size_max, size_t *ret_count);
 void raft_log_append(struct raft *raft, const struct entry *entries, size_t count);
-/* A follower's append, of entries behind what is committed. False: the entry before does not match. */
-bool raft_log_maybe_append(struct raft *raft, const struct raft_message *message, raft_index *ret_last);
+/* A follower's append, behind what is committed. False: the entry before does not match. */
+bool raft_log_maybe_append(struct raft *raft, const struct raft_message *message,
+                           raft_index *ret_last);
 void raft_log_commit_to(struct raft_log *log, raft_index index);
 void raft_log_applied_to(struct raft_log *log, raft_index index, uint64_t size);
-void raft_log_accept_applying(struct raft_log *log, raft_index index, uint64_t size, bool allow_unstable);
+void raft_log_accept_applying(struct raft_log *log, raft_index index, uint64_t size,
+                              bool allow_unstable);
 void raft_log_stable_to(struct raft_log *log, struct entry_mark mark);
 void raft_log_stable_snapshot_to(struct raft_log *log, raft_index index);
 void raft_log_restore(struct raft *raft, const struct raft_snapshot *snapshot);
@@ -219,7 +224,7 @@ bool raft_log_has_unapplied_conf_change(struct raft *raft);
 void raft_log_accept_unstable(struct raft_log *log);
 void raft_log_release(struct raft_log *log, struct mem *mem);
 
-/* --- read.c: reads that wait ---------------------------------------------------------------------- */
+/* --- read.c: reads that wait ------------------------------------------------------------------ */
 
 struct read_request {
     raft_id from;                   /* RAFT_NOBODY or this member: answered by a read state */
@@ -242,7 +247,7 @@ void raft_read_release(struct raft *raft);
 /* What a heartbeat carries to confirm all reads that wait; nothing when there are none. */
 struct bytes raft_read_heartbeat_context(struct raft *raft);
 
-/* --- the core ------------------------------------------------------------------------------------- */
+/* --- the core --------------------------------------------------------------------------------- */
 
 enum campaign { CAMPAIGN_PRE_ELECTION, CAMPAIGN_ELECTION, CAMPAIGN_TRANSFER };
 
@@ -261,7 +266,7 @@ struct raft {
     raft_index pending_conf_index;          /* >= the index of the newest change not yet applied */
     uint64_t uncommitted_size;              /* payload bytes; a leader's estimate */
 
-    struct read_queue reads;                /* wait for a quorum; the first is at reads_confirmed+1 */
+    struct read_queue reads;                /* wait for a quorum; first is reads_confirmed + 1 */
     struct read_queue pending_reads;        /* wait for the first commit of the term */
     uint64_t reads_confirmed;
 

@@ -6,13 +6,14 @@
  * office, so an answer from another one (another term) cannot be mistaken for it.
  * LEASE_BASED: the quorum heard of within the election timeout is taken for the answer.
  *
- * A leader that has not committed in its own term does not know what is committed: requests wait. */
+ * A leader that has not committed in its own term does not know what is committed: requests
+ * wait. */
 #include "cluster/raft/raft_internal.h"
 
 static void queue_push(struct raft *raft, struct read_queue *queue, struct read_request request)
 {
     if (queue->count == RAFT_READS_MAX)
-        return;     /* lost, as on the network: the asker repeats */
+        return; /* lost, as on the network: the asker repeats */
     queue->requests = raft_grow(raft, queue->requests, &queue->capacity, queue->count + 1,
                                 sizeof(*queue->requests));
     blob_ref(request.context);
@@ -25,8 +26,7 @@ static void queue_drop(struct read_queue *queue, size_t count)
         blob_unref(queue->requests[i].context);
     queue->count -= count;
     if (queue->count > 0)
-        memmove(queue->requests, queue->requests + count,
-                queue->count * sizeof(*queue->requests));
+        memmove(queue->requests, queue->requests + count, queue->count * sizeof(*queue->requests));
 }
 
 bool raft_read_is_full(const struct raft *raft)
@@ -97,7 +97,7 @@ void raft_read_request_step(struct raft *raft, const struct raft_message *messag
 static bool position_of(const void *context, raft_id id, uint64_t *ret_position)
 {
     const struct progress *progress = tracker_find((struct tracker *)(uintptr_t)context, id);
-    CHECK(progress);    /* only voters are asked about */
+    CHECK(progress); /* only voters are asked about */
     *ret_position = progress->read_acked;
     return true;
 }
@@ -123,7 +123,7 @@ void raft_read_release_pending(struct raft *raft)
     size_t count = raft->pending_reads.count;
     if (count == 0)
         return;
-    CHECK(raft_committed_in_term(raft));    /* nothing else has just been committed */
+    CHECK(raft_committed_in_term(raft)); /* nothing else has just been committed */
     for (size_t i = 0; i < count; i++)
         begin(raft, raft->pending_reads.requests[i]);
     queue_drop(&raft->pending_reads, count);

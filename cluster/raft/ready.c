@@ -41,7 +41,7 @@ bool raft_has_ready(const struct raft *raft)
             raft_log_has_next_committed(log, applies_unstable(raft)));
 }
 
-/* --- filling it in ----------------------------------------------------------------------------------- */
+/* --- filling it in ---------------------------------------------------------------------------- */
 
 static void take_states(struct raft *raft, struct raft_ready *ready)
 {
@@ -61,8 +61,8 @@ static void take_entries(struct raft *raft, struct raft_ready *ready)
     size_t in_progress = (size_t)(log->in_progress - log->offset);
     ready->entry_count = log->count - in_progress;
     if (ready->entry_count > 0)
-        ready->entries = outbox_entries(raft, log->unstable + log->start + in_progress,
-                                        ready->entry_count);
+        ready->entries =
+            outbox_entries(raft, log->unstable + log->start + in_progress, ready->entry_count);
     if (has_next_snapshot(log))
         ready->snapshot = outbox_snapshot(raft, &log->snapshot);
 }
@@ -75,9 +75,9 @@ static void take_committed(struct raft *raft, struct raft_ready *ready)
         return;
     if (!applies_unstable(raft))
         high = min_u64(high, log->offset - 1);
-    ready->committed = raft_log_slice(raft, log->applying + 1, high + 1,
-                                 log->applying_size_max - log->applying_size,
-                                 &ready->committed_count);
+    ready->committed =
+        raft_log_slice(raft, log->applying + 1, high + 1,
+                       log->applying_size_max - log->applying_size, &ready->committed_count);
 }
 
 static struct raft_message append_response(const struct raft *raft, const struct raft_ready *ready)
@@ -113,7 +113,7 @@ static struct raft_message apply_response(const struct raft *raft, const struct 
     };
 }
 
-/* --- asynchronous: work as messages --------------------------------------------------------------------- */
+/* --- asynchronous: work as messages ----------------------------------------------------------- */
 
 static void push_append(struct raft *raft, const struct raft_ready *ready)
 {
@@ -131,7 +131,7 @@ static void push_append(struct raft *raft, const struct raft_ready *ready)
         message.commit = ready->hard_state.commit;
     }
     if (needs_append_response(raft, ready)) {
-        /* Behind the leader's acknowledgement of itself, which still finds the entries in memory. */
+        /* Behind the leader's own acknowledgement, which then finds the entries in memory. */
         struct raft_message response = append_response(raft, ready);
         outbox_push_after(raft, &response);
     }
@@ -169,7 +169,7 @@ static void finish_async(struct raft *raft, struct raft_ready *ready)
     ready->append = append ? &outbox->messages[outbox->message_count - 1 - apply] : NULL;
 }
 
-/* --- synchronous: what raft_advance steps ----------------------------------------------------------------- */
+/* --- synchronous: what raft_advance steps ----------------------------------------------------- */
 
 static void finish_sync(struct raft *raft, struct raft_ready *ready)
 {
@@ -193,7 +193,7 @@ static void finish_sync(struct raft *raft, struct raft_ready *ready)
     raft->step_count = step_count;
 }
 
-/* --- handing over ------------------------------------------------------------------------------------------ */
+/* --- handing over ----------------------------------------------------------------------------- */
 
 static void accept(struct raft *raft, const struct raft_ready *ready)
 {
@@ -202,8 +202,8 @@ static void accept(struct raft *raft, const struct raft_ready *ready)
     raft_log_accept_unstable(&raft->log);
     if (ready->committed_count > 0)
         raft_log_accept_applying(&raft->log, ready->committed[ready->committed_count - 1].index,
-                            raft_entries_size(ready->committed, ready->committed_count),
-                            applies_unstable(raft));
+                                 raft_entries_size(ready->committed, ready->committed_count),
+                                 applies_unstable(raft));
     raft->ready_open = !raft->config.async_storage_writes;
     raft->filling = &raft->outboxes[raft->filling == &raft->outboxes[0]];
     outbox_clear(raft->filling);

@@ -10,10 +10,10 @@
  *   follower   1 1 1 1 2 2            above index 1, so it probes 1 next, and they meet. */
 #include "cluster/raft/raft_internal.h"
 
-/* --- the leader's own log ---------------------------------------------------------------------- */
+/* --- the leader's own log --------------------------------------------------------------------- */
 
-/* An estimate that may be too low, never too high. Empty payloads are never refused: the first entry
- * of a term and the leaving of a joint configuration must get in. */
+/* An estimate that may be too low, never too high. Empty payloads are never refused: the first
+ * entry of a term and the leaving of a joint configuration must get in. */
 static bool increase_uncommitted(struct raft *raft, uint64_t size)
 {
     uint64_t limit = raft->config.max_uncommitted_size;
@@ -55,8 +55,8 @@ static bool refuses_change(const struct raft *raft, const struct raft_conf_chang
     return raft->pending_conf_index > raft->log.applied || joint != leaves;
 }
 
-/* A change that is refused becomes an empty entry in place, so that the entries proposed with it keep
- * their order. */
+/* A change that is refused becomes an empty entry in place, so that the entries proposed with it
+ * keep their order. */
 static void check_change(struct raft *raft, struct entry *entry, size_t place)
 {
     struct raft_conf_change change;
@@ -75,7 +75,7 @@ static void check_change(struct raft *raft, struct entry *entry, size_t place)
 enum err_code raft_step_propose(struct raft *raft, const struct raft_message *message)
 {
     if (!raft_progress(raft, raft->config.id))
-        return ERR_NO_LEADER;   /* removed while leading */
+        return ERR_NO_LEADER; /* removed while leading */
     if (raft->transferee != RAFT_NOBODY)
         return ERR_BUSY;
     struct entry *entries = outbox_take(raft, message->entry_count * sizeof(*entries));
@@ -90,7 +90,7 @@ enum err_code raft_step_propose(struct raft *raft, const struct raft_message *me
     return ERR_OK;
 }
 
-/* --- sending ------------------------------------------------------------------------------------ */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 /* False when nothing was sent. Without if_empty a message without entries is not worth sending. */
 bool raft_maybe_send_append(struct raft *raft, struct progress *progress, bool if_empty)
@@ -107,7 +107,7 @@ bool raft_maybe_send_append(struct raft *raft, struct progress *progress, bool i
      * empty append is what gets us going again. */
     if (progress->state != RAFT_REPLICATE || !inflights_full(raft, &progress->inflights))
         entries = raft_log_slice(raft, progress->next, raft_log_last_index(log) + 1,
-                            raft->config.max_size_per_message, &count);
+                                 raft->config.max_size_per_message, &count);
     if (count == 0 && !if_empty)
         return false;
     raft_send(raft, (struct raft_message){
@@ -152,7 +152,7 @@ void raft_broadcast_heartbeat(struct raft *raft)
             send_heartbeat(raft, &raft->tracker.progress[i], context);
 }
 
-/* --- the leader hears back --------------------------------------------------------------------- */
+/* --- the leader hears back -------------------------------------------------------------------- */
 
 static bool match_of(const void *context, raft_id id, uint64_t *ret_index)
 {
@@ -257,7 +257,7 @@ void raft_step_unreachable(struct raft *raft, struct progress *progress)
           progress->id);
 }
 
-/* --- the follower ------------------------------------------------------------------------------- */
+/* --- the follower ----------------------------------------------------------------------------- */
 
 static void answer_append(struct raft *raft, raft_id to, raft_index index)
 {
@@ -292,7 +292,7 @@ void raft_step_append(struct raft *raft, const struct raft_message *message)
 enum err_code raft_step_heartbeat(struct raft *raft, const struct raft_message *message)
 {
     if (message->commit > raft_log_last_index(&raft->log))
-        return ERR_CORRUPT;     /* the leader knows that we once had it */
+        return ERR_CORRUPT; /* the leader knows that we once had it */
     raft_log_commit_to(&raft->log, message->commit);
     raft_send(raft, (struct raft_message){
                         .type = RAFT_MSG_HEARTBEAT_RESP,

@@ -94,7 +94,7 @@ void raft_become_leader(struct raft *raft)
     /* There may be a change in the tail that is not applied yet; so none is accepted before all of
      * it is. Scanning for one could be long. */
     raft->pending_conf_index = raft_log_last_index(&raft->log);
-    /* Only an entry of the own term commits by count, and the earlier ones with it (paper 5.4.2). */
+    /* Only an entry of the own term commits by count, earlier ones with it (paper 5.4.2). */
     struct entry empty = {.type = ENTRY_NORMAL};
     CHECK(raft_append(raft, &empty, 1));
     trace_role(raft, "leader");

@@ -1,7 +1,7 @@
 /* When the log no longer reaches back far enough: state instead of entries. Paper 7. */
 #include "cluster/raft/raft_internal.h"
 
-/* --- sending ------------------------------------------------------------------------------------ */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 static bool get_snapshot(struct raft *raft, struct raft_snapshot *ret_snapshot)
 {
@@ -22,11 +22,11 @@ bool raft_maybe_send_snapshot(struct raft *raft, struct progress *progress)
     blob_unref(snapshot.mark.configuration);
     blob_unref(snapshot.data);
     TRACE(raft->config.trace,
-          "raft id=%" PRIu64 " sends snapshot=%" PRIu64 "/%" PRIu64 " to=%" PRIu64,
-          raft->config.id, copy->mark.term, copy->mark.index, progress->id);
+          "raft id=%" PRIu64 " sends snapshot=%" PRIu64 "/%" PRIu64 " to=%" PRIu64, raft->config.id,
+          copy->mark.term, copy->mark.index, progress->id);
     progress_become_snapshot(progress, copy->mark.index);
-    raft_send(raft, (struct raft_message){
-                        .type = RAFT_MSG_SNAP, .to = progress->id, .snapshot = copy});
+    raft_send(raft,
+              (struct raft_message){.type = RAFT_MSG_SNAP, .to = progress->id, .snapshot = copy});
     return true;
 }
 
@@ -35,7 +35,7 @@ void raft_step_snapshot_status(struct raft *raft, struct progress *progress, boo
     if (progress->state != RAFT_SNAPSHOT)
         return;
     if (failed)
-        progress->pending_snapshot = 0;     /* so that the probe starts where it did before */
+        progress->pending_snapshot = 0; /* so that the probe starts where it did before */
     progress_become_probe(progress);
     TRACE(raft->config.trace, "raft id=%" PRIu64 " snapshot to=%" PRIu64 " %s", raft->config.id,
           progress->id, failed ? "failed" : "arrived");
@@ -43,13 +43,12 @@ void raft_step_snapshot_status(struct raft *raft, struct progress *progress, boo
     progress->flow_paused = true;
 }
 
-/* --- receiving ---------------------------------------------------------------------------------- */
+/* --- receiving -------------------------------------------------------------------------------- */
 
 static bool names(const struct raft_conf_state *state, raft_id id)
 {
     /* learners_next is within voters_outgoing. */
-    return raft_id_set_contains(&state->voters, id) ||
-           raft_id_set_contains(&state->learners, id) ||
+    return raft_id_set_contains(&state->voters, id) || raft_id_set_contains(&state->learners, id) ||
            raft_id_set_contains(&state->voters_outgoing, id);
 }
 
@@ -82,10 +81,11 @@ enum err_code raft_step_snapshot(struct raft *raft, const struct raft_message *m
     enum err_code code = restore(raft, message->snapshot);
     if (code == ERR_INVALID)
         return code;
-    raft_send(raft, (struct raft_message){
-                        .type = RAFT_MSG_APP_RESP,
-                        .to = message->from,
-                        .index = code == ERR_OK ? raft_log_last_index(&raft->log) : raft->log.committed,
-                    });
+    raft_send(raft,
+              (struct raft_message){
+                  .type = RAFT_MSG_APP_RESP,
+                  .to = message->from,
+                  .index = code == ERR_OK ? raft_log_last_index(&raft->log) : raft->log.committed,
+              });
     return ERR_OK;
 }

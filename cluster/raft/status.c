@@ -33,11 +33,26 @@ void raft_status(const struct raft *raft, struct raft_status *ret_status)
         progress_status(raft, &raft->tracker.progress[i], &ret_status->progress[i]);
 }
 
-raft_id raft_leader(const struct raft *raft) { return raft->leader; }
-enum raft_role raft_role(const struct raft *raft) { return raft->role; }
-raft_term raft_current_term(const struct raft *raft) { return raft->term; }
-raft_index raft_committed(const struct raft *raft) { return raft->log.committed; }
-raft_index raft_applied(const struct raft *raft) { return raft->log.applied; }
+raft_id raft_leader(const struct raft *raft)
+{
+    return raft->leader;
+}
+enum raft_role raft_role(const struct raft *raft)
+{
+    return raft->role;
+}
+raft_term raft_current_term(const struct raft *raft)
+{
+    return raft->term;
+}
+raft_index raft_committed(const struct raft *raft)
+{
+    return raft->log.committed;
+}
+raft_index raft_applied(const struct raft *raft)
+{
+    return raft->log.applied;
+}
 
 void raft_configuration(const struct raft *raft, struct raft_conf_state *ret_state)
 {
@@ -55,7 +70,7 @@ void raft_set_randomized_election_timeout(struct raft *raft, uint32_t ticks)
     raft->randomized_timeout = ticks;
 }
 
-/* --- invariants ------------------------------------------------------------------------------------ */
+/* --- invariants ------------------------------------------------------------------------------- */
 
 static void validate_log(const struct raft_log *log)
 {
@@ -112,7 +127,7 @@ static void validate_role(const struct raft *raft)
 void raft_validate(const struct raft *raft)
 {
     if (raft->failed)
-        return;     /* stopped in the middle; only what raft_free needs still holds */
+        return; /* stopped in the middle; only what raft_free needs still holds */
     validate_log(&raft->log);
     validate_tracker(raft);
     validate_role(raft);

@@ -1,6 +1,7 @@
-/* What the core itself costs: three members in one process, messages handed over directly, storage in
- * memory, asynchronous writes. One line per workload: CPU time per proposal for all three members
- * together, messages between them, and how often the core asked for memory once it was warm.
+/* What the core itself costs: three members in one process, messages handed over directly, storage
+ * in memory, asynchronous writes. One line per workload: CPU time per proposal for all three
+ * members together, messages between them, and how often the core asked for memory once it was
+ * warm.
  *
  *     bench-raft [PROPOSALS] */
 #include <inttypes.h>
@@ -141,8 +142,8 @@ static void run(const char *name, size_t batch, size_t call, uint64_t proposals)
     double count = (double)(raft_applied(bench.members[0].raft) - before);
     messages = bench.messages - messages;
     calls = bench.mem.calls - calls;
-    printf("raft/%-16s %8.0f ns/proposal %8.2f messages/proposal %8.4f allocations/message\n",
-           name, (double)elapsed / count, (double)messages / count,
+    printf("raft/%-16s %8.0f ns/proposal %8.2f messages/proposal %8.4f allocations/message\n", name,
+           (double)elapsed / count, (double)messages / count,
            messages ? (double)calls / (double)messages : 0.0);
     stop(&bench);
     blob_unref(payload);

@@ -1,6 +1,6 @@
 /* raft-script [-c] [FILE...]: runs conversations with the raft core (each file, or standard input)
- * and writes them back with what the core really answered. With -c it only compares and exits 1 when
- * something differs; with REWRITE=1 in the environment files are rewritten in place. */
+ * and writes them back with what the core really answered. With -c it only compares and exits 1
+ * when something differs; with REWRITE=1 in the environment files are rewritten in place. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

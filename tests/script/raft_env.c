@@ -8,7 +8,7 @@
 #include "proto/base/check.h"
 #include "tests/script/raft_vectors.h"
 
-/* --- messages under way ----------------------------------------------------------------------------- */
+/* --- messages under way ----------------------------------------------------------------------- */
 
 static void keep(struct raft_env *env, struct raft_messages *messages,
                  const struct raft_message *message)
@@ -32,7 +32,10 @@ static void drop_all(struct raft_env *env, struct raft_messages *messages)
         raft_message_free(&env->mem, take(messages, 0));
 }
 
-static bool is_thread(raft_id id) { return id == RAFT_APPEND_THREAD || id == RAFT_APPLY_THREAD; }
+static bool is_thread(raft_id id)
+{
+    return id == RAFT_APPEND_THREAD || id == RAFT_APPLY_THREAD;
+}
 
 /* Where the next message for that member stands, or the count. */
 static size_t find_message(const struct raft_messages *messages, raft_id to, int type, bool drop)
@@ -47,7 +50,7 @@ static size_t find_message(const struct raft_messages *messages, raft_id to, int
     return place;
 }
 
-/* --- life ------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 void raft_env_init(struct raft_env *env)
 {
@@ -70,7 +73,7 @@ void raft_env_release(struct raft_env *env)
     CHECK(env->mem.live == 0);
 }
 
-/* --- output ----------------------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 static void print_line(struct buf *output, const char *text)
 {
@@ -115,7 +118,7 @@ static void print_proposal(struct buf *output, enum err_code code)
         print_line(output, code == ERR_INVALID ? "invalid proposal" : "raft proposal dropped");
 }
 
-/* --- nodes ------------------------------------------------------------------------------------------ */
+/* --- nodes ------------------------------------------------------------------------------------ */
 
 static uint64_t number(const struct script_command *command, const char *key, uint64_t fallback)
 {
@@ -123,8 +126,7 @@ static uint64_t number(const struct script_command *command, const char *key, ui
     return value ? strtoull(value, NULL, 10) : fallback;
 }
 
-static void read_ids(const struct script_command *command, const char *key,
-                     struct raft_id_set *set)
+static void read_ids(const struct script_command *command, const char *key, struct raft_id_set *set)
 {
     for (size_t i = 0; i < command->arg_count; i++) {
         if (strcmp(command->args[i].key, key) != 0)
@@ -211,7 +213,7 @@ static struct raft_node *node_of(struct raft_env *env, raft_id id)
     return id > 0 && id <= env->node_count ? &env->nodes[id - 1] : NULL;
 }
 
-/* --- storage ---------------------------------------------------------------------------------------- */
+/* --- storage ---------------------------------------------------------------------------------- */
 
 /* The state is the text of all that was applied; after each entry there is a snapshot of it. */
 static void record(struct raft_node *node, const struct entry *entry, struct bytes update,
@@ -264,7 +266,7 @@ static void persist(struct raft_node *node, const struct raft_ready *ready)
     raft_storage_append(&node->storage, ready->entries, ready->entry_count);
 }
 
-/* --- a round ---------------------------------------------------------------------------------------- */
+/* --- a round ---------------------------------------------------------------------------------- */
 
 static void send(struct raft_env *env, struct raft_node *node, const struct raft_message *message)
 {
@@ -295,7 +297,8 @@ static void process_ready(struct raft_env *env, struct raft_node *node, struct b
 
 static size_t deliver(struct raft_env *env, raft_id to, int type, bool drop, struct buf *output)
 {
-    /* Only what is there now: a step may not add to it, since nothing is sent before the next ready. */
+    /* Only what is there now: a step may not add to it, since nothing is sent before the next
+     * ready. */
     size_t count = 0;
     for (size_t place; (place = find_message(&env->network, to, type, drop)) < env->network.count;
          count++) {
@@ -378,7 +381,7 @@ static void process_each(struct raft_env *env, const struct script_command *comm
     }
 }
 
-/* --- stabilize --------------------------------------------------------------------------------------- */
+/* --- stabilize -------------------------------------------------------------------------------- */
 
 static bool is_listed(const struct script_command *command, raft_id id)
 {
@@ -471,7 +474,7 @@ static void stabilize(struct raft_env *env, const struct script_command *command
         buf_clear(output);
 }
 
-/* --- commands ---------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 static int message_type(const char *name)
 {
@@ -638,8 +641,8 @@ static void set_required(struct raft_node *node, const struct script_command *co
 
 static void report_snapshot(struct raft_node *node, const struct script_command *command)
 {
-    CHECK(raft_report_snapshot(node->raft, script_id(command, 1),
-                               script_flag(command, "failed")) == ERR_OK);
+    CHECK(raft_report_snapshot(node->raft, script_id(command, 1), script_flag(command, "failed")) ==
+          ERR_OK);
 }
 
 /* Commands about one node, which is the first argument (or from=). False: not one of them. */

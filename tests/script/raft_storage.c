@@ -16,7 +16,10 @@ static void initial_state(struct raft_log_view *view, struct hard_state *ret_har
     *ret_configuration = self(view)->initial;
 }
 
-static raft_index first_index(struct raft_log_view *view) { return self(view)->base.index + 1; }
+static raft_index first_index(struct raft_log_view *view)
+{
+    return self(view)->base.index + 1;
+}
 
 static raft_index last_index(struct raft_log_view *view)
 {
@@ -97,8 +100,8 @@ void raft_storage_append(struct raft_storage *storage, const struct entry *from,
     cut(storage, keep);
     if (storage->count + count > storage->capacity) {
         storage->capacity = 2 * (storage->count + count);
-        storage->entries = mem_xrealloc(storage->entries,
-                                        storage->capacity * sizeof(*storage->entries));
+        storage->entries =
+            mem_xrealloc(storage->entries, storage->capacity * sizeof(*storage->entries));
     }
     for (size_t i = 0; i < count; i++) {
         storage->entries[storage->count++] = from[i];

@@ -4,7 +4,7 @@
 
 #include "cluster/raft/print.h"
 
-/* --- quorum ----------------------------------------------------------------------------------------- */
+/* --- quorum ----------------------------------------------------------------------------------- */
 
 /* What is known of each voter, in the order in which the configuration names them. */
 struct lookup {
@@ -31,13 +31,13 @@ static const char *lookup_value(const struct lookup *lookup, raft_id id)
     return NULL;
 }
 
-static void add_voters(const struct script_arg *ids, struct raft_id_set *set,
-                       struct lookup *lookup, const struct script_arg *values)
+static void add_voters(const struct script_arg *ids, struct raft_id_set *set, struct lookup *lookup,
+                       const struct script_arg *values)
 {
     for (size_t i = 0; ids && i < ids->value_count; i++) {
         raft_id id = strtoull(ids->values[i], NULL, 10);
         if (id == 0)
-            continue;   /* "zero": the empty half */
+            continue; /* "zero": the empty half */
         CHECK(raft_id_set_add(set, id));
         if (lookup_value(lookup, id) || !values || lookup->count >= values->value_count)
             continue;
@@ -70,8 +70,7 @@ static size_t bar_of(const struct raft_id_set *ids, const struct lookup *lookup,
     return lower;
 }
 
-static void describe(struct buf *output, const struct raft_id_set *ids,
-                     const struct lookup *lookup)
+static void describe(struct buf *output, const struct raft_id_set *ids, const struct lookup *lookup)
 {
     if (ids->count == 0) {
         buf_append_format(output, "<empty majority quorum>");
@@ -137,7 +136,7 @@ static void quorum_command(const struct script_command *command, struct buf *out
         print_committed(output, &config, &lookup);
 }
 
-/* --- confchange ---------------------------------------------------------------------------------------- */
+/* --- confchange ------------------------------------------------------------------------------- */
 
 bool raft_parse_changes(const char *text, struct raft_change *changes, size_t *ret_count)
 {

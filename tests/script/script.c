@@ -6,7 +6,7 @@
 
 #include "proto/base/check.h"
 
-/* --- arguments ------------------------------------------------------------------------------------ */
+/* --- arguments -------------------------------------------------------------------------------- */
 
 uint64_t script_id(const struct script_command *command, size_t nth)
 {
@@ -71,7 +71,7 @@ static void parse_command(struct script_command *command, char *line)
     }
 }
 
-/* --- lines ---------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 struct reader {
     char *rest;
@@ -141,7 +141,7 @@ static void normalize(struct bytes from, struct buf *to)
         append_line(to, "ok");
 }
 
-/* --- running -------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static void write_answer(struct buf *out, struct bytes answer)
 {

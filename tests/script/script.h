@@ -1,6 +1,6 @@
 /* Scripts of conversations: a command, "----", the full answer. The form is that of etcd-io/raft's
- * data-driven tests: '#' comments, `name arg key=value key=(v,v)`, optional input lines, "----", the
- * expected output up to an empty line (between doubled "----" when it has empty lines itself). */
+ * data-driven tests: '#' comments, `name arg key=value key=(v,v)`, optional input lines, "----",
+ * the expected output up to an empty line (between doubled "----" when it has empty lines). */
 #ifndef TESTS_SCRIPT_SCRIPT_H
 #define TESTS_SCRIPT_SCRIPT_H
 
@@ -34,9 +34,9 @@ bool script_flag(const struct script_command *command, const char *key);
 typedef bool script_function(void *context, const struct script_command *command,
                              struct buf *output);
 
-/* Runs text; out gets the script with each answer replaced by the real one. Returns how many answers
- * differ, log lines (DEBUG INFO WARN ERROR FATAL) left out on both sides. Differences are printed to
- * stderr with the file's name. */
+/* Runs text; out gets the script with each answer replaced by the real one. Returns how many
+ * answers differ, log lines (DEBUG INFO WARN ERROR FATAL) left out on both sides. Differences are
+ * printed to stderr with the file's name. */
 size_t script_run(char *text, const char *name, script_function *function, void *context,
                   struct buf *out);
 

@@ -78,7 +78,7 @@ static void lead(struct fixture *fixture)
     assert_int_equal(raft_role(fixture->raft), RAFT_LEADER);
 }
 
-/* --- a start ----------------------------------------------------------------------------------------- */
+/* --- a start ---------------------------------------------------------------------------------- */
 
 static void refuse(struct fixture *fixture, const char *text)
 {
@@ -161,7 +161,7 @@ static void test_bad_stored_configuration(void **state)
     refuse(fixture, "more than 64");
 }
 
-/* --- messages that no correct peer sends --------------------------------------------------------------- */
+/* --- messages that no correct peer sends ------------------------------------------------------ */
 
 static void reject(struct fixture *fixture, struct raft_message message)
 {
@@ -178,14 +178,14 @@ static void test_unsound_messages(void **state)
     start(fixture);
     for (int type = 0; type <= RAFT_MSG_TYPE_COUNT; type++)
         if (raft_message_is_local((enum raft_message_type)type))
-            reject(fixture, (struct raft_message){.type = (enum raft_message_type)type,
-                                                  .from = 2, .term = 1});
+            reject(fixture, (struct raft_message){
+                                .type = (enum raft_message_type)type, .from = 2, .term = 1});
     reject(fixture, (struct raft_message){.type = RAFT_MSG_TYPE_COUNT, .from = 2, .term = 1});
     reject(fixture, (struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 2});
     reject(fixture, (struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 0, .term = 1});
     reject(fixture, (struct raft_message){.type = RAFT_MSG_VOTE, .from = 2, .term = UINT64_MAX});
-    reject(fixture, (struct raft_message){.type = RAFT_MSG_FORGET_LEADER, .from = 2,
-                                          .term = UINT64_MAX});
+    reject(fixture,
+           (struct raft_message){.type = RAFT_MSG_FORGET_LEADER, .from = 2, .term = UINT64_MAX});
     reject(fixture, (struct raft_message){.type = RAFT_MSG_PROP, .from = 2});
     reject(fixture, (struct raft_message){.type = RAFT_MSG_PROP, .from = 2, .term = 1});
     reject(fixture, (struct raft_message){.type = RAFT_MSG_READ_INDEX, .from = 2});
@@ -202,9 +202,13 @@ static void reject_entries(struct fixture *fixture, raft_index index, raft_term 
                            struct entry first, struct entry second)
 {
     struct entry entries[] = {first, second};
-    reject(fixture, (struct raft_message){.type = RAFT_MSG_APP, .from = 2, .term = 5,
-                                          .index = index, .log_term = log_term,
-                                          .entries = entries, .entry_count = 2});
+    reject(fixture, (struct raft_message){.type = RAFT_MSG_APP,
+                                          .from = 2,
+                                          .term = 5,
+                                          .index = index,
+                                          .log_term = log_term,
+                                          .entries = entries,
+                                          .entry_count = 2});
 }
 
 static void test_unsound_appends(void **state)
@@ -253,8 +257,13 @@ static void test_lost_entries(void **state)
     struct fixture *fixture = *state;
     start(fixture);
     struct entry entries[] = {{1, 1, ENTRY_NORMAL, NULL}, {1, 2, ENTRY_NORMAL, NULL}};
-    struct raft_message append = {.type = RAFT_MSG_APP, .from = 2, .to = 1, .term = 1,
-                                  .entries = entries, .entry_count = 2, .commit = 2};
+    struct raft_message append = {.type = RAFT_MSG_APP,
+                                  .from = 2,
+                                  .to = 1,
+                                  .term = 1,
+                                  .entries = entries,
+                                  .entry_count = 2,
+                                  .commit = 2};
     assert_ok(raft_step(fixture->raft, &append));
     assert_int_equal(raft_committed(fixture->raft), 2);
     struct raft_message beat = {
@@ -276,15 +285,18 @@ static void test_answers_beyond_the_log(void **state)
     assert_ok(raft_step(fixture->raft, &ack));
     ack.log_term = 1;
     assert_ok(raft_step(fixture->raft, &ack));
-    struct raft_message heartbeat = {.type = RAFT_MSG_HEARTBEAT_RESP, .from = 2, .to = 1,
-                                     .term = 1, .context = BYTES_LITERAL("\xff\xff\xff\xff\xff\xff\xff\xff")};
+    struct raft_message heartbeat = {.type = RAFT_MSG_HEARTBEAT_RESP,
+                                     .from = 2,
+                                     .to = 1,
+                                     .term = 1,
+                                     .context = BYTES_LITERAL("\xff\xff\xff\xff\xff\xff\xff\xff")};
     assert_ok(raft_step(fixture->raft, &heartbeat));
     heartbeat.context = BYTES_LITERAL("short");
     assert_ok(raft_step(fixture->raft, &heartbeat));
     raft_validate(fixture->raft);
 }
 
-/* --- calls -------------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 static void test_bad_proposals(void **state)
 {
@@ -317,9 +329,9 @@ static void test_changes_that_make_no_sense(void **state)
     lead(fixture);
     struct raft_conf_change change = {.count = 0};
     apply_refused(fixture, change, "leave a non-joint");
-    change = (struct raft_conf_change){.count = 3, .changes = {{RAFT_CHANGE_REMOVE, 1},
-                                                               {RAFT_CHANGE_REMOVE, 2},
-                                                               {RAFT_CHANGE_REMOVE, 3}}};
+    change = (struct raft_conf_change){
+        .count = 3,
+        .changes = {{RAFT_CHANGE_REMOVE, 1}, {RAFT_CHANGE_REMOVE, 2}, {RAFT_CHANGE_REMOVE, 3}}};
     apply_refused(fixture, change, "removed all voters");
     change = (struct raft_conf_change){.count = 1, .changes = {{(enum raft_change_type)7, 1}}};
     apply_refused(fixture, change, "members");
@@ -342,8 +354,8 @@ static void test_reads_have_a_bound(void **state)
     lead(fixture);
     struct blob *context = blob_copy(BYTES_LITERAL("r"));
     struct entry entry = {.payload = context};
-    struct raft_message forwarded = {.type = RAFT_MSG_READ_INDEX, .from = 2, .to = 1,
-                                     .entries = &entry, .entry_count = 1};
+    struct raft_message forwarded = {
+        .type = RAFT_MSG_READ_INDEX, .from = 2, .to = 1, .entries = &entry, .entry_count = 1};
     for (size_t i = 0; i < RAFT_READS_MAX; i++)
         assert_ok(raft_read_index(fixture->raft, context));
     assert_err(raft_read_index(fixture->raft, context), BUSY);
@@ -413,7 +425,7 @@ static void test_types_out_of_place(void **state)
     struct raft_message message = {
         .from = 2, .to = 1, .term = 1, .entries = &entry, .entry_count = 1};
     const enum raft_message_type types[] = {
-        RAFT_MSG_VOTE_RESP, RAFT_MSG_PRE_VOTE_RESP, RAFT_MSG_READ_INDEX_RESP,
+        RAFT_MSG_VOTE_RESP,   RAFT_MSG_PRE_VOTE_RESP,  RAFT_MSG_READ_INDEX_RESP,
         RAFT_MSG_TIMEOUT_NOW, RAFT_MSG_HEARTBEAT_RESP, RAFT_MSG_FORGET_LEADER,
     };
     for (size_t role = 0; role < 3; role++) {
@@ -430,7 +442,9 @@ static void test_types_out_of_place(void **state)
         message.from = RAFT_APPEND_THREAD;
         assert_ok(raft_step(fixture->raft, &message));
         message.from = 2;
-        struct raft_message later = {.type = RAFT_MSG_HEARTBEAT, .from = 2, .to = 1,
+        struct raft_message later = {.type = RAFT_MSG_HEARTBEAT,
+                                     .from = 2,
+                                     .to = 1,
                                      .term = raft_current_term(fixture->raft) + 1};
         assert_ok(raft_step(fixture->raft, &later));
         raft_validate(fixture->raft);
@@ -443,10 +457,14 @@ static void test_late_storage_answers(void **state)
     struct fixture *fixture = *state;
     start(fixture);
     struct entry entry = {1, 1, ENTRY_NORMAL, NULL};
-    struct raft_message append = {.type = RAFT_MSG_APP, .from = 2, .to = 1, .term = 1,
-                                  .entries = &entry, .entry_count = 1};
-    struct raft_message answer = {.type = RAFT_MSG_STORAGE_APPEND_RESP, .from = RAFT_APPEND_THREAD,
-                                  .to = 1, .term = 1, .index = 1, .log_term = 9};
+    struct raft_message append = {
+        .type = RAFT_MSG_APP, .from = 2, .to = 1, .term = 1, .entries = &entry, .entry_count = 1};
+    struct raft_message answer = {.type = RAFT_MSG_STORAGE_APPEND_RESP,
+                                  .from = RAFT_APPEND_THREAD,
+                                  .to = 1,
+                                  .term = 1,
+                                  .index = 1,
+                                  .log_term = 9};
     assert_ok(raft_step(fixture->raft, &append));
     assert_ok(raft_step(fixture->raft, &answer));
     assert_int_equal(fixture->raft->log.count, 1);
@@ -494,12 +512,12 @@ static void test_reads_of_one_voter(void **state)
 {
     struct fixture *fixture = *state;
     struct entry entry = {.payload = blob_copy(BYTES_LITERAL("r"))};
-    struct raft_message request = {.type = RAFT_MSG_READ_INDEX, .from = 1, .to = 1,
-                                   .entries = &entry, .entry_count = 1};
-    struct raft_conf_change change = {.transition = RAFT_TRANSITION_JOINT_EXPLICIT,
-                                      .count = 2,
-                                      .changes = {{RAFT_CHANGE_REMOVE, 2},
-                                                  {RAFT_CHANGE_REMOVE, 3}}};
+    struct raft_message request = {
+        .type = RAFT_MSG_READ_INDEX, .from = 1, .to = 1, .entries = &entry, .entry_count = 1};
+    struct raft_conf_change change = {
+        .transition = RAFT_TRANSITION_JOINT_EXPLICIT,
+        .count = 2,
+        .changes = {{RAFT_CHANGE_REMOVE, 2}, {RAFT_CHANGE_REMOVE, 3}}};
     struct raft_ready ready;
     lead(fixture);
     struct raft_message ack = {
@@ -519,7 +537,7 @@ static void test_reads_of_one_voter(void **state)
     blob_unref(entry.payload);
 }
 
-/* --- copies and looking in ------------------------------------------------------------------------------ */
+/* --- copies and looking in -------------------------------------------------------------------- */
 
 static void test_clone(void **state)
 {
@@ -529,12 +547,18 @@ static void test_clone(void **state)
     struct entry entries[] = {{1, 2, ENTRY_NORMAL, blob}, {1, 3, ENTRY_NORMAL, NULL}};
     struct raft_message responses[] = {
         {.type = RAFT_MSG_APP_RESP, .index = 3, .context = BYTES_LITERAL("abc")},
-        {.type = RAFT_MSG_STORAGE_APPEND_RESP, .snapshot = &snapshot, .entries = entries,
+        {.type = RAFT_MSG_STORAGE_APPEND_RESP,
+         .snapshot = &snapshot,
+         .entries = entries,
          .entry_count = 2},
     };
     struct raft_message message = {
-        .type = RAFT_MSG_STORAGE_APPEND, .entries = entries, .entry_count = 2,
-        .snapshot = &snapshot, .context = BYTES_LITERAL("odd"), .responses = responses,
+        .type = RAFT_MSG_STORAGE_APPEND,
+        .entries = entries,
+        .entry_count = 2,
+        .snapshot = &snapshot,
+        .context = BYTES_LITERAL("odd"),
+        .responses = responses,
         .response_count = 2,
     };
     struct raft_message *copy = raft_message_clone(&fixture->mem, &message);
@@ -581,8 +605,13 @@ static void test_no_snapshot_now(void **state)
     struct fixture *fixture = *state;
     fixture->storage.base = (struct entry_base){1, 10};
     lead(fixture);
-    struct raft_message reject = {.type = RAFT_MSG_APP_RESP, .from = 2, .to = 1, .term = 1,
-                                  .index = 10, .reject = true, .reject_hint = 3};
+    struct raft_message reject = {.type = RAFT_MSG_APP_RESP,
+                                  .from = 2,
+                                  .to = 1,
+                                  .term = 1,
+                                  .index = 10,
+                                  .reject = true,
+                                  .reject_hint = 3};
     assert_ok(raft_step(fixture->raft, &reject));
     struct raft_ready ready;
     for (; raft_has_ready(fixture->raft);) {
@@ -611,7 +640,7 @@ static void test_one_entry_at_a_time(void **state)
         applied += ready.committed_count;
         handle(fixture, &ready);
     }
-    assert_int_equal(applied, 3);   /* the empty entry of the term was before */
+    assert_int_equal(applied, 3); /* the empty entry of the term was before */
     assert_int_equal(raft_applied(fixture->raft), 4);
 }
 

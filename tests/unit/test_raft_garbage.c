@@ -1,5 +1,5 @@
-/* Messages of every kind with fields drawn at random, near enough to the truth to get far: whatever a
- * peer sends, a member neither crashes nor breaks its invariants. */
+/* Messages of every kind with fields drawn at random, near enough to the truth to get far: whatever
+ * a peer sends, a member neither crashes nor breaks its invariants. */
 #include "tests/test.h"
 
 #include <inttypes.h>
@@ -17,7 +17,7 @@ struct member {
     struct raft_storage storage;
     struct raft_config config;
     struct raft *raft;
-    struct blob *payloads[6];       /* changes, sound and not; NULL among them */
+    struct blob *payloads[6]; /* changes, sound and not; NULL among them */
     struct blob *configurations[4];
 };
 
@@ -37,8 +37,9 @@ static void init_blobs(struct member *member)
     member->payloads[1] = encode_change(
         (struct raft_conf_change){.count = 1, .changes = {{RAFT_CHANGE_ADD_VOTER, 4}}}, true);
     member->payloads[2] = encode_change(
-        (struct raft_conf_change){.count = 2, .changes = {{RAFT_CHANGE_ADD_LEARNER, 3},
-                                                          {RAFT_CHANGE_ADD_VOTER, 5}}}, false);
+        (struct raft_conf_change){
+            .count = 2, .changes = {{RAFT_CHANGE_ADD_LEARNER, 3}, {RAFT_CHANGE_ADD_VOTER, 5}}},
+        false);
     member->payloads[3] = encode_change(
         (struct raft_conf_change){.count = 1, .changes = {{RAFT_CHANGE_REMOVE, 4}}}, false);
     member->payloads[4] = blob_copy(BYTES_LITERAL("\x12\xff"));
@@ -92,7 +93,7 @@ static void release(struct member *member)
     assert_int_equal(member->mem.live, 0);
 }
 
-/* --- what is done with it --------------------------------------------------------------------------- */
+/* --- what is done with it --------------------------------------------------------------------- */
 
 static void apply(struct member *member, const struct raft_message *work)
 {
@@ -150,7 +151,7 @@ static void settle(struct member *member)
     }
 }
 
-/* --- what is sent ------------------------------------------------------------------------------------- */
+/* --- what is sent ----------------------------------------------------------------------------- */
 
 static uint64_t near(struct member *member, uint64_t value)
 {
@@ -168,8 +169,8 @@ static void draw_entries(struct member *member, struct raft_message *message, st
         entries[i] = (struct entry){
             .index = rand_chance(&member->rand, 19, 20) ? message->index + 1 + i
                                                         : near(member, message->index),
-            .term = rand_chance(&member->rand, 3, 4) ? message->term
-                                                     : near(member, message->log_term),
+            .term =
+                rand_chance(&member->rand, 3, 4) ? message->term : near(member, message->log_term),
             .type = (enum entry_type)rand_below(&member->rand, 3),
             .payload = member->payloads[rand_below(&member->rand, ARRAY_COUNT(member->payloads))],
         };

@@ -1,5 +1,5 @@
-/* A core that runs out of memory, at each place where it can: it says so, then and ever after, hands
- * nothing out, and can be freed. */
+/* A core that runs out of memory, at each place where it can: it says so, then and ever after,
+ * hands nothing out, and can be freed. */
 #include "tests/test.h"
 
 #include "cluster/raft/raft.h"
@@ -165,8 +165,8 @@ static enum err_code lead(struct fixture *fixture)
     TRY(propose_change(fixture, RAFT_CHANGE_ADD_LEARNER, 4));
     TRY(answer(fixture, RAFT_MSG_APP_RESP, 2, 62, BYTES_EMPTY));
     raft_storage_compact(&fixture->storage, 62);
-    struct raft_snapshot snapshot = {
-        {62, 1, raft_storage_encode(&fixture->storage.initial)}, blob_copy(BYTES_LITERAL("s"))};
+    struct raft_snapshot snapshot = {{62, 1, raft_storage_encode(&fixture->storage.initial)},
+                                     blob_copy(BYTES_LITERAL("s"))};
     raft_storage_offer(&fixture->storage, &snapshot);
     blob_unref(snapshot.mark.configuration);
     blob_unref(snapshot.data);
@@ -199,16 +199,21 @@ static enum err_code follow(struct fixture *fixture)
     TRY(answer(fixture, RAFT_MSG_HEARTBEAT, 2, 0, BYTES_LITERAL("12345678")));
     struct blob *context = blob_copy(BYTES_LITERAL("read"));
     struct entry read = {.payload = context};
-    struct raft_message response = {.type = RAFT_MSG_READ_INDEX_RESP, .from = 2, .to = 1,
-                                    .term = 3, .index = 5, .entries = &read, .entry_count = 1};
+    struct raft_message response = {.type = RAFT_MSG_READ_INDEX_RESP,
+                                    .from = 2,
+                                    .to = 1,
+                                    .term = 3,
+                                    .index = 5,
+                                    .entries = &read,
+                                    .entry_count = 1};
     enum err_code code = raft_step(fixture->raft, &response);
     blob_unref(context);
     TRY(code);
     TRY(settle(fixture));
-    struct raft_snapshot snapshot = {
-        {100, 3, raft_storage_encode(&fixture->storage.initial)}, NULL};
-    struct raft_message install = {.type = RAFT_MSG_SNAP, .from = 2, .to = 1, .term = 3,
-                                   .snapshot = &snapshot};
+    struct raft_snapshot snapshot = {{100, 3, raft_storage_encode(&fixture->storage.initial)},
+                                     NULL};
+    struct raft_message install = {
+        .type = RAFT_MSG_SNAP, .from = 2, .to = 1, .term = 3, .snapshot = &snapshot};
     code = raft_step(fixture->raft, &install);
     blob_unref(snapshot.mark.configuration);
     TRY(code);

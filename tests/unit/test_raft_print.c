@@ -81,8 +81,14 @@ static void test_states(void **state)
     assert_text(&buf, "Index:5 Term:1 ConfState:unreadable");
     blob_unref(snapshot.mark.configuration);
     struct raft_progress_status progress = {
-        .match = 3, .next = 5, .state = RAFT_SNAPSHOT, .pending_snapshot = 4, .paused = true,
-        .learner = true, .inflight_count = 2, .inflight_full = true,
+        .match = 3,
+        .next = 5,
+        .state = RAFT_SNAPSHOT,
+        .pending_snapshot = 4,
+        .paused = true,
+        .learner = true,
+        .inflight_count = 2,
+        .inflight_full = true,
     };
     raft_print_progress(&buf, &progress);
     assert_text(&buf, "StateSnapshot match=3 next=5 learner paused pendingSnap=4 inactive "
@@ -100,12 +106,16 @@ static void test_messages(void **state)
     raft_print_message(&buf, &message);
     assert_text(&buf, "None->1f MsgSnap Term:0 Log:0/0");
     struct entry pair[] = {{1, 2, ENTRY_NORMAL, NULL}, {1, 3, ENTRY_NORMAL, NULL}};
-    struct raft_message response = {
-        .type = RAFT_MSG_STORAGE_APPLY_RESP, .from = RAFT_APPLY_THREAD, .to = 1,
-        .entries = pair, .entry_count = 2};
-    struct raft_message work = {
-        .type = RAFT_MSG_STORAGE_APPLY, .from = 1, .to = RAFT_APPLY_THREAD, .responses = &response,
-        .response_count = 1};
+    struct raft_message response = {.type = RAFT_MSG_STORAGE_APPLY_RESP,
+                                    .from = RAFT_APPLY_THREAD,
+                                    .to = 1,
+                                    .entries = pair,
+                                    .entry_count = 2};
+    struct raft_message work = {.type = RAFT_MSG_STORAGE_APPLY,
+                                .from = 1,
+                                .to = RAFT_APPLY_THREAD,
+                                .responses = &response,
+                                .response_count = 1};
     raft_print_message(&buf, &work);
     assert_text(&buf, "1->ApplyThread MsgStorageApply Term:0 Log:0/0 Responses:[\n"
                       "  ApplyThread->1 MsgStorageApplyResp Term:0 Log:0/0 Entries:[\n"
@@ -121,8 +131,8 @@ static void test_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),   cmocka_unit_test(test_payloads),
-        cmocka_unit_test(test_entries), cmocka_unit_test(test_states),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_payloads),
+        cmocka_unit_test(test_entries),  cmocka_unit_test(test_states),
         cmocka_unit_test(test_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

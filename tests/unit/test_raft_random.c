@@ -1,8 +1,8 @@
-/* A small cluster under a random schedule: ticks, deliveries, losses, duplicates, crashes, compaction,
- * configuration changes, transfers and reads, in both storage modes. Every run comes from a seed, and
- * each is checked for the paper's figure 3: one leader per term, logs that match, what is committed
- * stays, equal state; and for reads, that none is older than what was committed when it was asked.
- * In the end everything is healed and must make progress. */
+/* A small cluster under a random schedule: ticks, deliveries, losses, duplicates, crashes,
+ * compaction, configuration changes, transfers and reads, in both storage modes. Every run comes
+ * from a seed, and each is checked for the paper's figure 3: one leader per term, logs that match,
+ * what is committed stays, equal state; and for reads, that none is older than what was committed
+ * when it was asked. In the end everything is healed and must make progress. */
 #include "tests/test.h"
 
 #include <inttypes.h>
@@ -26,9 +26,9 @@ struct member {
     struct raft_storage storage;
     struct raft_message *append_work[NETWORK_MAX], *apply_work[NETWORK_MAX];
     size_t append_count, apply_count;
-    raft_index applied;         /* by the state machine, which keeps everything in memory */
-    uint64_t state;             /* hash of all that was applied */
-    raft_index snapshot_index;  /* as state was at the base of the log */
+    raft_index applied;        /* by the state machine, which keeps everything in memory */
+    uint64_t state;            /* hash of all that was applied */
+    raft_index snapshot_index; /* as state was at the base of the log */
     uint64_t snapshot_state;
     struct raft_conf_state snapshot_config;
 };
@@ -40,9 +40,9 @@ struct cluster {
     struct raft_message *network[NETWORK_MAX];
     size_t network_count;
     raft_id leader_of[TERMS_MAX];
-    raft_term term_at[INDEXES_MAX];     /* of what was applied; 0 unknown */
+    raft_term term_at[INDEXES_MAX]; /* of what was applied; 0 unknown */
     uint64_t state_at[INDEXES_MAX];
-    raft_index read_floor[READS_MAX];   /* what was committed when it was asked */
+    raft_index read_floor[READS_MAX]; /* what was committed when it was asked */
     uint64_t read_count, reads_answered, applied_count;
 };
 
@@ -52,7 +52,7 @@ static uint64_t mix(uint64_t state, uint64_t value)
     return state * 0xff51afd7ed558ccdu;
 }
 
-/* --- life ------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void start(struct cluster *cluster, struct member *member)
 {
@@ -125,7 +125,7 @@ static void crash(struct cluster *cluster, struct member *member)
     start(cluster, member);
 }
 
-/* --- checks ----------------------------------------------------------------------------------------- */
+/* --- checks ----------------------------------------------------------------------------------- */
 
 static void check_leader(struct cluster *cluster, struct member *member)
 {
@@ -138,8 +138,7 @@ static void check_leader(struct cluster *cluster, struct member *member)
     assert_int_equal(cluster->leader_of[term], member->config.id);
 }
 
-static void check_applied(struct cluster *cluster, struct member *member,
-                          const struct entry *entry)
+static void check_applied(struct cluster *cluster, struct member *member, const struct entry *entry)
 {
     assert_int_equal(entry->index, member->applied + 1);
     assert_in_range(entry->index, 1, INDEXES_MAX - 1);
@@ -175,14 +174,14 @@ static void check_read(struct cluster *cluster, const struct raft_read_state *re
     cluster->reads_answered++;
 }
 
-/* --- storage ---------------------------------------------------------------------------------------- */
+/* --- storage ---------------------------------------------------------------------------------- */
 
 static void install(struct member *member, const struct raft_snapshot *snapshot)
 {
     member->applied = member->snapshot_index = snapshot->mark.index;
     member->state = member->snapshot_state = get_le64(snapshot->data->data);
-    assert_ok(raft_conf_state_decode(blob_bytes(snapshot->mark.configuration),
-                                     &member->snapshot_config));
+    assert_ok(
+        raft_conf_state_decode(blob_bytes(snapshot->mark.configuration), &member->snapshot_config));
     raft_storage_offer(&member->storage, snapshot);
 }
 
@@ -218,7 +217,7 @@ static void compact(struct member *member)
     blob_unref(snapshot.data);
 }
 
-/* --- the network -------------------------------------------------------------------------------------- */
+/* --- the network ------------------------------------------------------------------------------ */
 
 static void post(struct cluster *cluster, const struct raft_message *message)
 {
@@ -246,8 +245,8 @@ static void step(struct cluster *cluster, const struct raft_message *message)
 static void report_snapshot(struct cluster *cluster, const struct raft_message *message, bool lost)
 {
     if (message->type == RAFT_MSG_SNAP)
-        assert_ok(raft_report_snapshot(cluster->members[message->from - 1].raft, message->to,
-                                       lost));
+        assert_ok(
+            raft_report_snapshot(cluster->members[message->from - 1].raft, message->to, lost));
 }
 
 static void deliver(struct cluster *cluster, bool lose)
@@ -266,7 +265,7 @@ static void deliver(struct cluster *cluster, bool lose)
     raft_message_free(&cluster->mem, message);
 }
 
-/* --- a ready ------------------------------------------------------------------------------------------ */
+/* --- a ready ---------------------------------------------------------------------------------- */
 
 static void send(struct cluster *cluster, struct member *member, const struct raft_message *message)
 {
@@ -302,7 +301,7 @@ static void handle_ready(struct cluster *cluster, struct member *member)
     if (member->config.async_storage_writes)
         return;
     if (rand_chance(&cluster->rand, 1, 200)) {
-        crash(cluster, member);     /* nothing of it was kept, nothing that waits for it was sent */
+        crash(cluster, member); /* nothing of it was kept, nothing that waits for it was sent */
         return;
     }
     persist(member, &ready);
@@ -348,16 +347,16 @@ static void work_apply(struct cluster *cluster, struct member *member)
         return;
     struct raft_message *message = take(member->apply_work, &member->apply_count, 0);
     for (size_t i = 0; i < message->entry_count; i++) {
-        raft_term term = 0;     /* what is applied is durable in the local log */
-        assert_ok(member->storage.view.term(&member->storage.view, message->entries[i].index,
-                                            &term));
+        raft_term term = 0; /* what is applied is durable in the local log */
+        assert_ok(
+            member->storage.view.term(&member->storage.view, message->entries[i].index, &term));
         assert_int_equal(term, message->entries[i].term);
     }
     apply(cluster, member, message->entries, message->entry_count);
     answer(cluster, message);
 }
 
-/* --- the schedule --------------------------------------------------------------------------------------- */
+/* --- the schedule ----------------------------------------------------------------------------- */
 
 static void propose(struct cluster *cluster, struct member *member)
 {
@@ -444,8 +443,8 @@ static void act(struct cluster *cluster)
     check_leader(cluster, member);
 }
 
-/* Without step_down_on_removal a leader that removed itself leads on and takes no proposals; whoever
- * runs it stops it. */
+/* Without step_down_on_removal a leader that removed itself leads on and takes no proposals;
+ * whoever runs it stops it. */
 static bool leads_as_stranger(const struct member *member)
 {
     struct raft_conf_state state;

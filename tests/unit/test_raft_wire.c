@@ -15,7 +15,7 @@ static enum err_code decode_change(enum entry_type type, struct bytes payload,
 {
     struct entry entry = entry_of(type, payload);
     enum err_code code = raft_conf_change_decode(&entry, ret_change);
-    ret_change->context = BYTES_EMPTY;      /* it points into the payload */
+    ret_change->context = BYTES_EMPTY; /* it points into the payload */
     blob_unref(entry.payload);
     return code;
 }
@@ -57,8 +57,8 @@ static void test_conf_state_bytes(void **state)
     struct raft_conf_state back = {0};
     struct buf buf = {0};
     raft_conf_state_encode(&conf, &buf);
-    assert_bytes_equal(buf_bytes(&buf), BYTES(0x08, 1, 0x08, 0xac, 2, 0x10, 4, 0x18, 1, 0x18, 2,
-                                              0x20, 2, 0x28, 1));
+    assert_bytes_equal(buf_bytes(&buf),
+                       BYTES(0x08, 1, 0x08, 0xac, 2, 0x10, 4, 0x18, 1, 0x18, 2, 0x20, 2, 0x28, 1));
     assert_ok(raft_conf_state_decode(buf_bytes(&buf), &back));
     assert_true(raft_conf_state_equal(&conf, &back));
     buf_release(&buf);
@@ -108,23 +108,23 @@ static void test_conf_state_malformed(void **state)
 {
     (void)state;
     const struct bytes bad[] = {
-        BYTES(0x08),                    /* a tag without a value */
-        BYTES(0x08, 0x80),              /* a cut varint */
-        BYTES(0x08, 0),                 /* id 0 */
-        BYTES(0x08, 1, 0x08, 1),        /* twice */
-        BYTES(0x0a, 2, 1, 0x80),        /* packed, cut */
-        BYTES(0x0a, 2, 1, 1),           /* packed, twice */
-        BYTES(0x0a, 5, 1),              /* a length beyond the end */
-        BYTES(0x09, 1, 2, 3),           /* eight bytes, cut */
-        BYTES(0x0d, 1, 2),              /* four bytes, cut */
-        BYTES(0x0d, 1, 2, 3, 4),        /* a list of another kind */
-        BYTES(0x0b),                    /* a group */
-        BYTES(0x2a, 0),                 /* a flag of another kind */
+        BYTES(0x08),             /* a tag without a value */
+        BYTES(0x08, 0x80),       /* a cut varint */
+        BYTES(0x08, 0),          /* id 0 */
+        BYTES(0x08, 1, 0x08, 1), /* twice */
+        BYTES(0x0a, 2, 1, 0x80), /* packed, cut */
+        BYTES(0x0a, 2, 1, 1),    /* packed, twice */
+        BYTES(0x0a, 5, 1),       /* a length beyond the end */
+        BYTES(0x09, 1, 2, 3),    /* eight bytes, cut */
+        BYTES(0x0d, 1, 2),       /* four bytes, cut */
+        BYTES(0x0d, 1, 2, 3, 4), /* a list of another kind */
+        BYTES(0x0b),             /* a group */
+        BYTES(0x2a, 0),          /* a flag of another kind */
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct raft_conf_state conf = {.auto_leave = true};
         assert_err(raft_conf_state_decode(bad[i], &conf), CORRUPT);
-        assert_true(conf.auto_leave);   /* untouched */
+        assert_true(conf.auto_leave); /* untouched */
     }
     struct buf buf = {0};
     struct raft_conf_state conf;
@@ -177,9 +177,8 @@ static void test_change_v2(void **state)
     struct raft_conf_change back;
     struct buf buf = {0};
     assert_ok(raft_conf_change_encode(&change, false, &buf));
-    assert_bytes_equal(buf_bytes(&buf),
-                       BYTES(0x08, 1, 0x12, 4, 0x08, 0, 0x10, 4, 0x12, 5, 0x08, 1, 0x10, 200, 1,
-                             0x1a, 3, 'w', 'h', 'y'));
+    assert_bytes_equal(buf_bytes(&buf), BYTES(0x08, 1, 0x12, 4, 0x08, 0, 0x10, 4, 0x12, 5, 0x08, 1,
+                                              0x10, 200, 1, 0x1a, 3, 'w', 'h', 'y'));
     struct entry entry = entry_of(ENTRY_CONF_CHANGE_V2, buf_bytes(&buf));
     assert_ok(raft_conf_change_decode(&entry, &back));
     assert_int_equal(back.transition, RAFT_TRANSITION_JOINT_IMPLICIT);
