@@ -1,6 +1,9 @@
 /* The live names: what stands at a name, what a directory holds, and the same in the past. */
 #include "tests/unit/tree_fixture.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "proto/base/limits.h"
 #include "proto/base/rand.h"
 
@@ -490,6 +493,64 @@ static void model(void **state)
     assert_int_equal(model_run(7), hash);
 }
 
+/* ---- beside the writer ---- */
+
+struct reader {
+    struct tree *tree;
+    atomic_bool stop;
+    atomic_uint listings;
+};
+
+/* One name goes to and fro between two spellings: whoever looks sees exactly one of them. */
+static void *read_names(void *argument)
+{
+    struct reader *reader = argument;
+    struct arena arena = {0};
+    while (!atomic_load(&reader->stop)) {
+        struct kv_list list = {.directory = B("/d/"), .limit = 8};
+        struct kv_lookup lookup = {.directory = B("/"), .name = B("d")};
+        struct kv_list_result result;
+        struct kv_name name;
+        struct store_settings settings;
+        kv_rev newest, revision;
+        CHECK(store_list(reader->tree->store, &list, &arena, &result, &newest, NULL) == ERR_OK);
+        CHECK(result.count == 1 && !result.more);
+        list.revision = newest;
+        CHECK(store_list(reader->tree->store, &list, &arena, &result, &revision, NULL) == ERR_OK);
+        CHECK(result.count == 1 && !result.more);
+        CHECK(store_lookup(reader->tree->store, &lookup, &arena, &name, &revision, NULL) == ERR_OK);
+        CHECK(name.name_count == 1);
+        store_settings_get(reader->tree->store, &settings);
+        CHECK(settings.heartbeat_ms == 50 || settings.heartbeat_ms == 77);
+        arena_clear(&arena);
+        atomic_fetch_add(&reader->listings, 1);
+    }
+    arena_release(&arena);
+    return NULL;
+}
+
+static void readers_see_whole_batches(void **state)
+{
+    struct reader reader = {.tree = tree_new()};
+    pthread_t thread;
+    (void)state;
+    tree_put(reader.tree, "/d/x", "1");
+    reader.tree->unchecked = true;
+    assert_int_equal(pthread_create(&thread, NULL, read_names, &reader), 0);
+    for (unsigned i = 0; i < 300 || atomic_load(&reader.listings) < 20; i++) {
+        bool odd = i % 2;
+        assert_ok(tree_rename(reader.tree, (struct kv_rename){.from = odd ? B("/d/y") : B("/d/x"),
+                                                              .to = odd ? B("/d/x") : B("/d/y")},
+                              NULL));
+        assert_ok(tree_put_bytes(reader.tree, B(".concordfs/config/heartbeat"),
+                                 odd ? B("50") : B("77")));
+    }
+    atomic_store(&reader.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    tree_check(reader.tree);
+    tree_free(reader.tree);
+}
+
 /* names_validate is worth something: it sees a row that was tampered with. */
 static void the_check_sees_a_wrong_row(void **state)
 {
@@ -535,6 +596,7 @@ int main(void)
         cmocka_unit_test(names_survive_a_restart),
         cmocka_unit_test(rows_as_the_format_says),
         cmocka_unit_test(model),
+        cmocka_unit_test(readers_see_whole_batches),
         cmocka_unit_test(the_check_sees_a_wrong_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
