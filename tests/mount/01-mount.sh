@@ -25,12 +25,12 @@ grep -q revision "$work/status" || wrong "status: $(cat "$work/status")"
     grep -q revision "$mnt/.fs/status" || wrong ".fs/status"
 
 # The same key space through the socket.
-is 8080 "$("$program" get --data "$data" /port | tail -n 1)" "get of a file"
-"$program" put --data "$data" /app/name "from the socket" || wrong put
+is 8080 "$("$program" get --data "$data" --print-value-only /port)" "get of a file"
+"$program" put --data "$data" /app/name "from the socket" >/dev/null || wrong put
 is "from the socket" "$(cat "$mnt/app/name")" "a key put by the command"
 "$program" ls --data "$data" / >"$work/ls" || wrong ls
 grep -q port "$work/ls" || wrong "ls: $(cat "$work/ls")"
-"$program" del --data "$data" /app/name || wrong del
+"$program" del --data "$data" /app/name >/dev/null || wrong del
 [ ! -e "$mnt/app/name" ] || wrong "a deleted key is still a file"
 
 # Two members never share a folder; nothing is mounted over a mount that lives.
