@@ -23,7 +23,6 @@ cd "$mnt"
 once 'a\nb\nc\n' '( echo a; /bin/echo b; echo c ) >f'
 once 'a\nc\n' '( echo a; sleep 1; echo c ) >f'
 once 'a\nb\nc\n' '{ echo a; /bin/echo b; /bin/echo c; } >f'
-once 'a\nb\n' 'exec 3>f; echo a >&3; ( echo b >&3 ); exec 3>&-'
 once 'b\n' '/bin/echo b >f'
 once 'a\nb\nc\n' 'printf "a\nb\nc\n" | while read -r x; do echo "$x"; done >f'
 once 'a\nb\n' 'sh -c "echo a; /bin/echo b" >f'
