@@ -130,12 +130,25 @@ static bool is_serializable(const struct kv_request *request)
     }
 }
 
-/* Alone, leading, and with an entry of its own term committed and applied: whatever anybody was told
- * was applied here first. */
-static bool is_current(const struct node *node)
+/* Alone, leading, and with an entry of its own term committed: the commit index covers all that was
+ * ever acknowledged. */
+static bool leads_alone(const struct node *node)
 {
     return node_is_alone(node) && raft_role(node->raft) == RAFT_LEADER &&
            raft_committed_in_term(node->raft);
+}
+
+/* Whatever anybody was told was applied here first: since this term began because answers follow
+ * applying, before it because the store has once caught up with what a start found in the log. */
+static bool is_current(struct node *node)
+{
+    struct reads *reads = &node->reads;
+    if (!leads_alone(node))
+        return false;
+    if (reads->caught_up_term != raft_current_term(node->raft) &&
+        store_applied(node->store) >= raft_committed(node->raft))
+        reads->caught_up_term = raft_current_term(node->raft);
+    return reads->caught_up_term == raft_current_term(node->raft);
 }
 
 static void serve_list(struct node *node, struct list *list)
@@ -188,8 +201,9 @@ bool reads_turn(struct node *node)
     bool stale = reads->context && node_now(node) - reads->asked_ns > READ_ROUND_PATIENCE_NS;
     if (stale)
         list_splice_back(&reads->waiting, &reads->asking);
+    /* A member without peers is answered by raft at once: not before its commit index can be trusted. */
     if ((!reads->context || stale) && !list_is_empty(&reads->waiting) &&
-        raft_leader(node->raft) != RAFT_NOBODY) {
+        raft_leader(node->raft) != RAFT_NOBODY && (!node_is_alone(node) || leads_alone(node))) {
         list_splice_back(&reads->asking, &reads->waiting);
         ask(node);
     }

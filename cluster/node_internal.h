@@ -17,6 +17,7 @@ struct reads {
     struct list waiting;            /* kv_requests for the next round */
     struct list asking;             /* those of the round in flight */
     struct list confirmed;          /* wait for applied >= index */
+    raft_term caught_up_term;       /* in it all that was committed when it began has been applied */
     struct blob *context;           /* of the round in flight; NULL: none */
     uint64_t context_count;         /* ids are never used again */
     raft_index index;               /* of confirmed */
