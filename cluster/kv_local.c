@@ -135,7 +135,7 @@ static bool is_serializable(const struct kv_request *request)
 static bool leads_alone(const struct node *node)
 {
     return node_is_alone(node) && raft_role(node->raft) == RAFT_LEADER &&
-           raft_committed_in_term(node->raft);
+           store_applied_term(node->store) == raft_current_term(node->raft);
 }
 
 /* Whatever anybody was told was applied here first: since this term began because answers follow
