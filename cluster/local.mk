@@ -21,6 +21,7 @@ libcluster_a_SOURCES = \
 	cluster/token.h \
 	cluster/worker.h cluster/worker_threads.c
 libcluster_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+dist_man_MANS += cluster/concordfs.8
 EXTRA_DIST += cluster/README.md
 
 # libraft.a: the pure core. It knows proto/base and nothing else.

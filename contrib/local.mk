@@ -37,3 +37,6 @@ fuzz:
 
 clean-local:
 	rm -rf asan ubsan tsan cover fuzz variant-source
+
+completiondir = $(datarootdir)/bash-completion/completions
+dist_completion_DATA = contrib/completion/concordfs
