@@ -194,6 +194,10 @@ static void test_unsound_messages(void **state)
     reject(fixture, (struct raft_message){.type = RAFT_MSG_READ_INDEX_RESP, .from = 2});
     reject(fixture, (struct raft_message){.type = RAFT_MSG_SNAP, .from = 2, .term = 1});
     reject(fixture, (struct raft_message){.type = RAFT_MSG_SNAP, .from = 2});
+    for (int type = 0; type < RAFT_MSG_TYPE_COUNT; type++)
+        if (!raft_message_may_be_own((enum raft_message_type)type))
+            reject(fixture, (struct raft_message){
+                                .type = (enum raft_message_type)type, .from = 1, .term = 1});
     struct raft_message stranger = {.type = RAFT_MSG_APP_RESP, .from = 9, .to = 1, .term = 1};
     assert_err(raft_step(fixture->raft, &stranger), NOT_FOUND);
 }
@@ -285,6 +289,8 @@ static void test_answers_beyond_the_log(void **state)
     assert_ok(raft_step(fixture->raft, &ack));
     ack.log_term = 1;
     assert_ok(raft_step(fixture->raft, &ack));
+    ack.from = 1;   /* nobody rejects his own entries */
+    assert_err(raft_step(fixture->raft, &ack), INVALID);
     struct raft_message heartbeat = {.type = RAFT_MSG_HEARTBEAT_RESP,
                                      .from = 2,
                                      .to = 1,
