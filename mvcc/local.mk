@@ -20,4 +20,4 @@ libmvcc_a_SOURCES = \
 	mvcc/system.c mvcc/system.h \
 	mvcc/txn.c mvcc/txn.h
 
-EXTRA_DIST += mvcc/FORMAT
+EXTRA_DIST += mvcc/FORMAT mvcc/README.md
