@@ -529,6 +529,19 @@ enum err_code raft_transfer_leader(struct raft *raft, raft_id transferee)
                       &(struct raft_message){.type = RAFT_MSG_TRANSFER_LEADER, .from = transferee});
 }
 
+static enum err_code step_down_guarded(struct raft *raft, const void *argument)
+{
+    (void)argument;
+    if (raft->role == RAFT_LEADER)
+        raft_become_follower(raft, raft->term, RAFT_NOBODY);
+    return ERR_OK;
+}
+
+enum err_code raft_step_down(struct raft *raft)
+{
+    return raft_guard(raft, step_down_guarded, NULL);
+}
+
 enum err_code raft_forget_leader(struct raft *raft)
 {
     return raft_guard(raft, step_guarded, &(struct raft_message){.type = RAFT_MSG_FORGET_LEADER});

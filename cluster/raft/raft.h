@@ -337,6 +337,9 @@ enum err_code raft_read_index(struct raft *raft, struct blob *context) MUST_USE;
 /* Ask the leader (this member or another) to hand over to that member. Given up by the leader after
  * one election timeout; proposals are BUSY meanwhile. */
 enum err_code raft_transfer_leader(struct raft *raft, raft_id transferee) MUST_USE;
+/* A leader gives up in its term, as when its quorum is not heard of: whoever runs it has reason to
+ * think that it is late (its loop stalled). Nothing happens in other roles. */
+enum err_code raft_step_down(struct raft *raft) MUST_USE;
 /* A follower forgets who leads, so that it may grant pre-votes. Not with LEASE_BASED reads. */
 enum err_code raft_forget_leader(struct raft *raft) MUST_USE;
 /* The last message to that peer was lost: appends to it go one at a time until it answers. */

@@ -1,5 +1,5 @@
-/* Configurations and changes of the raft core: any bytes are decoded or refused, and what is decoded
- * comes back the same from its own encoding. */
+/* Configurations and changes of the raft core: any bytes are decoded or refused, and what is
+ * decoded comes back the same from its own encoding. */
 #include "cluster/raft/raft.h"
 #include "proto/base/check.h"
 

@@ -405,6 +405,20 @@ static void test_removed_candidate(void **state)
     raft_validate(fixture->raft);
 }
 
+static void test_step_down(void **state)
+{
+    struct fixture *fixture = *state;
+    lead(fixture);
+    raft_term term = raft_current_term(fixture->raft);
+    assert_ok(raft_step_down(fixture->raft));
+    assert_int_equal(raft_role(fixture->raft), RAFT_FOLLOWER);
+    assert_int_equal(raft_leader(fixture->raft), RAFT_NOBODY);
+    assert_int_equal(raft_current_term(fixture->raft), term);
+    assert_ok(raft_step_down(fixture->raft));
+    assert_err(raft_propose(fixture->raft, &(struct entry){0}, 1), NO_LEADER);
+    raft_validate(fixture->raft);
+}
+
 /* A transfer to a member that the configuration then loses is given up. */
 static void test_removed_transferee(void **state)
 {
@@ -697,6 +711,7 @@ int main(void)
         TEST(test_reads_have_a_bound),
         TEST(test_votes_have_a_bound),
         TEST(test_removed_candidate),
+        TEST(test_step_down),
         TEST(test_removed_transferee),
         TEST(test_types_out_of_place),
         TEST(test_late_storage_answers),

@@ -435,8 +435,10 @@ static void act(struct cluster *cluster)
         assert_ok(raft_transfer_leader(member->raft, 1 + rand_below(&cluster->rand, NODES)));
     else if (dice < 990)
         assert_ok(raft_report_unreachable(member->raft, 1 + rand_below(&cluster->rand, NODES)));
-    else if (dice < 995)
+    else if (dice < 993)
         assert_ok(raft_forget_leader(member->raft));
+    else if (dice < 995)
+        assert_ok(raft_step_down(member->raft));
     else
         assert_ok(raft_campaign(member->raft));
     raft_validate(member->raft);
