@@ -130,25 +130,22 @@ static bool is_serializable(const struct kv_request *request)
     }
 }
 
-/* Alone, leading, and with an entry of its own term committed: the commit index covers all that was
- * ever acknowledged. */
-static bool leads_alone(const struct node *node)
-{
-    return node_is_alone(node) && raft_role(node->raft) == RAFT_LEADER &&
-           store_applied_term(node->store) == raft_current_term(node->raft);
-}
-
-/* Whatever anybody was told was applied here first: since this term began because answers follow
- * applying, before it because the store has once caught up with what a start found in the log. */
+/* Alone, leading, and everything that was committed when this term's first entry was is applied:
+ * whatever anybody was ever told was applied here first. After a restart that is the end of the
+ * replay. */
 static bool is_current(struct node *node)
 {
-    struct reads *reads = &node->reads;
-    if (!leads_alone(node))
+    if (!node_is_alone(node) || raft_role(node->raft) != RAFT_LEADER)
         return false;
-    if (reads->caught_up_term != raft_current_term(node->raft) &&
-        store_applied(node->store) >= raft_committed(node->raft))
-        reads->caught_up_term = raft_current_term(node->raft);
-    return reads->caught_up_term == raft_current_term(node->raft);
+    struct reads *reads = &node->reads;
+    raft_term term = raft_current_term(node->raft);
+    if (reads->current_term != term) {
+        if (!raft_committed_in_term(node->raft))
+            return false;
+        reads->current_term = term;
+        reads->current_from = raft_committed(node->raft);
+    }
+    return store_applied(node->store) >= reads->current_from;
 }
 
 static void serve_list(struct node *node, struct list *list)

@@ -17,10 +17,11 @@ struct reads {
     struct list waiting;            /* kv_requests for the next round */
     struct list asking;             /* those of the round in flight */
     struct list confirmed;          /* wait for applied >= index */
-    raft_term caught_up_term;       /* in it all that was committed when it began has been applied */
     struct blob *context;           /* of the round in flight; NULL: none */
     uint64_t context_count;         /* ids are never used again */
     raft_index index;               /* of confirmed */
+    raft_term current_term;         /* the term that current_from belongs to */
+    raft_index current_from;        /* a leader that is alone is current once this is applied */
     int64_t asked_ns;
     int64_t slow_until_ns;          /* long reads go to a worker until then */
     size_t jobs;                    /* reads on a worker */

@@ -66,7 +66,7 @@ static void settle(struct fixture *fixture)
         fail_msg("the member stopped: %s", err.text);
 }
 
-static void start(struct fixture *fixture)
+static void start_only(struct fixture *fixture)
 {
     struct wal_recovery recovery;
     struct err err;
@@ -79,6 +79,11 @@ static void start(struct fixture *fixture)
     assert_ok(open_wal(fixture, false, &options.wal, &recovery));
     assert_ok(node_open(&fixture->node, &options, &err));
     wal_recovery_release(&recovery);
+}
+
+static void start(struct fixture *fixture)
+{
+    start_only(fixture);
     settle(fixture);
 }
 
@@ -287,6 +292,33 @@ static void what_was_answered_is_there_after_a_kill(void **state)
                 assert_value(fixture, key, value);
             }
     }
+}
+
+static void reads_after_a_restart_wait_for_the_replay(void **state)
+{
+    struct fixture *fixture = *state;
+    char key[16];
+    for (int i = 0; i < 2000; i++) {
+        snprintf(key, sizeof key, "/k%d", i);
+        put_now(fixture, key, "enough to fill more than one turn's batch with what is replayed");
+    }
+    node_abandon(fixture->node);
+    fixture->node = NULL;
+    sim_worker_init(&fixture->worker);
+    backend_memory_crash(fixture->memory, backend_memory_durable(fixture->memory));
+    start_only(fixture);
+    struct call call;
+    submit_get(fixture, &call, "/k1999");
+    for (int i = 0; i < 10; i++) {
+        node_turn(fixture->node);
+        sim_worker_run_one(&fixture->worker, WORKER_DISK);
+    }
+    assert_false(call.ended);
+    settle(fixture);
+    assert_true(call.ended);
+    assert_ok(call.code);
+    assert_int_equal(call.request.result.range.count, 1);
+    kv_request_release(&call.request);
 }
 
 static struct blob *raw_put(uint64_t session, uint64_t number, const char *key, const char *value)
@@ -509,6 +541,7 @@ int main(void)
         MEMBER(nothing_is_visible_before_it_is_committed),
         MEMBER(a_thousand_at_once_are_one_flush_on_the_disk_thread),
         MEMBER(what_was_answered_is_there_after_a_kill),
+        MEMBER(reads_after_a_restart_wait_for_the_replay),
         MEMBER(a_repeat_after_a_kill_gets_its_stored_answer),
         MEMBER(a_clean_stop_leaves_nothing_to_replay),
         MEMBER(a_log_that_lost_entries_is_refused_with_both_numbers),
