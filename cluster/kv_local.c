@@ -198,9 +198,10 @@ bool reads_turn(struct node *node)
     bool stale = reads->context && node_now(node) - reads->asked_ns > READ_ROUND_PATIENCE_NS;
     if (stale)
         list_splice_back(&reads->waiting, &reads->asking);
-    /* A member without peers is answered by raft at once: not before its commit index can be trusted. */
+    /* A member that is alone never asks: raft would answer at once, with a commit index that a restart
+     * may have found too low; is_current knows better. */
     if ((!reads->context || stale) && !list_is_empty(&reads->waiting) &&
-        raft_leader(node->raft) != RAFT_NOBODY && (!node_is_alone(node) || leads_alone(node))) {
+        raft_leader(node->raft) != RAFT_NOBODY && !node_is_alone(node)) {
         list_splice_back(&reads->asking, &reads->waiting);
         ask(node);
     }
