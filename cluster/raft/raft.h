@@ -33,7 +33,8 @@
  *     configuration changes call raft_apply_conf_change on the core's thread before its responses
  *     are stepped), then raft_step its one response. Nothing needs to be durable for that. The
  *     entries are committed and already durable in the local log: the core holds back what is not.
- * The two threads do not wait for each other. While an append is under way the core keeps the
+ * The two threads do not wait for each other, but a snapshot is installed only when the apply work
+ * that was handed out before it is done, or in its place (its answer is then stepped too). While an append is under way the core keeps the
  * entries itself and goes on; an append's answer counts only if the term has not changed since,
  * otherwise a later one covers it.
  *

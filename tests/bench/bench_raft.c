@@ -1,4 +1,4 @@
-/* What the core itself costs: three members in one process, messages handed over directly, storage
+/* What the core itself costs: one or three members in one process, messages handed over directly, storage
  * in memory, asynchronous writes. One line per workload: CPU time per proposal for all three
  * members together, messages between them, and how often the core asked for memory once it was
  * warm.
@@ -24,6 +24,7 @@ struct member {
 
 struct bench {
     struct mem mem;
+    size_t count;
     struct member members[MEMBERS];
     uint64_t messages;
 };
@@ -68,17 +69,17 @@ static void settle(struct bench *bench)
 {
     for (bool busy = true; busy;) {
         busy = false;
-        for (size_t i = 0; i < MEMBERS; i++)
+        for (size_t i = 0; i < bench->count; i++)
             busy |= handle(bench, &bench->members[i]);
     }
 }
 
 static void start(struct bench *bench)
 {
-    for (size_t i = 0; i < MEMBERS; i++) {
+    for (size_t i = 0; i < bench->count; i++) {
         struct member *member = &bench->members[i];
         raft_storage_init(&member->storage);
-        member->storage.initial.voters = (struct raft_id_set){3, {1, 2, 3}};
+        member->storage.initial.voters = (struct raft_id_set){bench->count, {1, 2, 3}};
         struct raft_config config = {
             .id = i + 1,
             .election_tick = 10,
@@ -102,7 +103,7 @@ static void start(struct bench *bench)
 
 static void stop(struct bench *bench)
 {
-    for (size_t i = 0; i < MEMBERS; i++) {
+    for (size_t i = 0; i < bench->count; i++) {
         raft_free(bench->members[i].raft);
         raft_storage_release(&bench->members[i].storage);
     }
@@ -126,9 +127,9 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void run(const char *name, size_t batch, size_t call, uint64_t proposals)
+static void run(const char *name, size_t members, size_t batch, size_t call, uint64_t proposals)
 {
-    struct bench bench = {.messages = 0};
+    struct bench bench = {.count = members};
     struct blob *payload = blob_new(128);
     memset(payload->data, 'x', payload->size);
     start(&bench);
@@ -152,8 +153,9 @@ static void run(const char *name, size_t batch, size_t call, uint64_t proposals)
 int main(int argc, char **argv)
 {
     uint64_t proposals = argc > 1 ? strtoull(argv[1], NULL, 10) : 200000;
-    run("batch-1", 1, 1, proposals);
-    run("batch-64", BATCH_MAX, BATCH_MAX, proposals);
-    run("batch-64-singly", BATCH_MAX, 1, proposals);
+    run("alone-batch-1", 1, 1, 1, proposals);
+    run("three-batch-1", 3, 1, 1, proposals);
+    run("three-batch-64", 3, BATCH_MAX, BATCH_MAX, proposals);
+    run("three-64-singly", 3, BATCH_MAX, 1, proposals);
     return 0;
 }
