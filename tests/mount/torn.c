@@ -68,12 +68,16 @@ static ssize_t read_whole(const char *path)
     int file = open(path, O_RDONLY);
     if (file < 0 && errno == ENOENT)
         return -1;
+    if (file < 0) {
+        printf("open: %s\n", strerror(errno));
+        exit(1);
+    }
     for (ssize_t part = 1; part;) {
         /* In pieces, so that a replacement may come between two of them. */
         size_t want = sizeof(content) - size < 10000 ? sizeof(content) - size : 10000;
-        part = file < 0 ? -1 : read(file, content + size, want);
+        part = read(file, content + size, want);
         if (part < 0) {
-            printf("%s: %s\n", path, strerror(errno));
+            printf("read at %zu: %s\n", size, strerror(errno));
             exit(1);
         }
         size += (size_t)part;
