@@ -3,7 +3,7 @@
  * members together, messages between them, and how often the core asked for memory once it was
  * warm.
  *
- *     bench-raft [PROPOSALS] */
+ *     bench_raft [PROPOSALS] */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
