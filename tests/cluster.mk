@@ -27,3 +27,7 @@ UNIT += tests/unit/test_socket
 tests_unit_test_socket_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
 tests_unit_test_socket_LDADD = $(CLUSTER_LDADD)
 EXTRA_DIST += tests/unit/fake_member.h
+
+UNIT += tests/unit/test_commands
+tests_unit_test_commands_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
+tests_unit_test_commands_LDADD = $(CLUSTER_LDADD)
