@@ -33,3 +33,8 @@ UNIT += tests/unit/test_store
 noinst_HEADERS += tests/unit/store_model.h
 tests_unit_test_store_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_store_LDADD = $(MVCC_LIBS)
+
+# make tests/bench/bench_store
+EXTRA_PROGRAMS += tests/bench/bench_store
+tests_bench_bench_store_SOURCES = tests/bench/bench_store.c
+tests_bench_bench_store_LDADD = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
