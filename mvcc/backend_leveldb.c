@@ -21,8 +21,9 @@
 #include "proto/base/mem.h"
 
 #define CACHE_SIZE (8 * MIB)            /* blocks */
-#define OPEN_FILES_MAX 128              /* tables kept open; each costs its index and filter, and is
-                                           mapped: it bounds the resident memory */
+#define TABLE_SIZE (8 * MIB)            /* of one table; a few large ones are opened less often */
+#define OPEN_FILES_MAX 200              /* tables kept open, 1.5 GiB of them: opening one again reads
+                                           its index and filter, and dwarfs the read it is for */
 #define FILTER_BITS 10                  /* per row: one look in a hundred is in vain */
 #define BATCH_KEPT_MAX (4 * MIB)        /* a larger write batch is given back to the heap */
 
@@ -454,6 +455,7 @@ static void options_set(struct leveldb_backend *self,
     leveldb_options_set_create_if_missing(self->options, options->create);
     leveldb_options_set_paranoid_checks(self->options, 1);
     leveldb_options_set_write_buffer_size(self->options, buffer);
+    leveldb_options_set_max_file_size(self->options, TABLE_SIZE);
     leveldb_options_set_max_open_files(self->options, OPEN_FILES_MAX);
     leveldb_options_set_cache(self->options, self->cache);
     leveldb_options_set_filter_policy(self->options, self->filter);

@@ -3,8 +3,8 @@
  * not before: a batch of puts reads points alone and never pays for it. A row that is written twice
  * keeps its slot; its older value stays in the arena, because somebody may have borrowed it.
  *
- * The row cache is a direct-mapped table of small rows read or written through the batch. It only holds
- * what is in the backend: batch_write brings it up to date.
+ * The row cache is a table of small rows read or written through the batch, two places for each hash. It
+ * only holds what is in the backend: batch_write brings it up to date.
  */
 #include "mvcc/batch.h"
 
@@ -17,8 +17,8 @@
 
 #define LEVEL_MAX 12
 #define NOTHING 0                       /* rows are numbered from 1 in the table and the skip list */
-#define CACHE_SLOTS 16384               /* times CACHE_SLOT_SIZE: 4 MiB, whatever the number of keys */
-#define CACHE_SLOT_SIZE 256
+#define CACHE_SLOTS 32768               /* times CACHE_SLOT_SIZE: 6 MiB, whatever the number of keys */
+#define CACHE_SLOT_SIZE 192             /* a name of usual length with its record */
 #define TABLE_SIZE_MIN 1024
 #define TABLE_SIZE_KEPT 16384           /* a larger one is not cleared for each small batch after it */
 #define SEED 0x6d766363
@@ -26,7 +26,8 @@
 struct cache_slot {
     uint32_t hash;
     uint16_t key_size, value_size;
-    uint8_t is_used, is_absent;
+    uint8_t is_used : 1, is_absent : 1, is_recent : 1;  /* recent: the other of the pair is to go */
+    uint8_t unused;
     uint8_t data[CACHE_SLOT_SIZE - 10];
 };
 
@@ -199,30 +200,43 @@ static bool cache_takes(struct bytes key)
            key.data[0] == COLUMN_SESSION || key.data[0] == COLUMN_META;
 }
 
-static struct cache_slot *cache_slot(struct batch *batch, uint32_t hash)
-{
-    return &batch->cache[hash % CACHE_SLOTS];
-}
-
 static bool cache_holds(const struct cache_slot *slot, struct bytes key, uint32_t hash)
 {
     return slot->is_used && slot->hash == hash && slot->key_size == key.size &&
            memcmp(slot->data, key.data, key.size) == 0;
 }
 
+/* The slot of the pair that holds the key; or NULL, and *ret_free is the one to take for it. */
+static struct cache_slot *cache_find(struct batch *batch, struct bytes key, uint32_t hash,
+                                     struct cache_slot **ret_free)
+{
+    struct cache_slot *pair = &batch->cache[hash % (CACHE_SLOTS / 2) * 2];
+    *ret_free = &pair[pair[0].is_recent];
+    for (int i = 0; i < 2; i++) {
+        if (!cache_holds(&pair[i], key, hash))
+            continue;
+        pair[i].is_recent = true;
+        pair[1 - i].is_recent = false;
+        return &pair[i];
+    }
+    return NULL;
+}
+
 /* value NULL: the row is known to be absent. */
 static void cache_store(struct batch *batch, struct bytes key, uint32_t hash,
                         const struct bytes *value)
 {
-    struct cache_slot *slot = cache_slot(batch, hash);
+    struct cache_slot *place;
     size_t value_size = value ? value->size : 0;
     if (!cache_takes(key))
         return;
+    struct cache_slot *slot = cache_find(batch, key, hash, &place);
     if (key.size + value_size > sizeof(slot->data)) {
-        if (cache_holds(slot, key, hash))
+        if (slot)
             slot->is_used = false;
         return;
     }
+    slot = slot ? slot : place;
     slot->hash = hash;
     slot->is_used = true;
     slot->is_absent = !value;
@@ -231,6 +245,7 @@ static void cache_store(struct batch *batch, struct bytes key, uint32_t hash,
     memcpy(slot->data, key.data, key.size);
     if (value_size)
         memcpy(slot->data + key.size, value->data, value_size);
+    (void)cache_find(batch, key, hash, &place);     /* it is the recent one now */
 }
 
 /* ---- points ---- */
@@ -238,8 +253,9 @@ static void cache_store(struct batch *batch, struct bytes key, uint32_t hash,
 static enum err_code get_below(struct batch *batch, struct bytes key, uint32_t hash,
                                struct bytes *ret, struct err *err)
 {
-    struct cache_slot *slot = cache_slot(batch, hash);
-    if (cache_holds(slot, key, hash)) {
+    struct cache_slot *place;
+    const struct cache_slot *slot = cache_find(batch, key, hash, &place);
+    if (slot) {
         if (slot->is_absent)
             return ERR_NOT_FOUND;
         *ret = arena_copy(&batch->arena, bytes_of(slot->data + slot->key_size, slot->value_size));
