@@ -267,6 +267,7 @@ static enum err_code decide(struct txn *txn, const struct kv_txn *request, struc
 struct weight {
     uint64_t bytes;                     /* what the txn adds to the quota, at most */
     bool has_put, frees;
+    bool has_content;                   /* more than small records of the system range */
 };
 
 static enum err_code check_put(struct txn *txn, const struct kv_put *put, struct weight *weight,
@@ -287,7 +288,10 @@ static enum err_code check_put(struct txn *txn, const struct kv_put *put, struct
         if (code)
             return code;
     }
-    weight->has_put = true;
+    bool is_small = system_is_inside(put->key) && put->value.size <= VALUE_INLINE_MAX;
+    /* A setting is always let in: one of them raises the quota. */
+    weight->has_put |= !bytes_starts_with(put->key, BYTES_LITERAL(KV_CONFIG_PREFIX));
+    weight->has_content |= !is_small;
     weight->bytes += put->key.size;
     if (!put->ignore_value)
         weight->bytes += put->value.size;
@@ -311,7 +315,7 @@ static enum err_code check_rename(struct txn *txn, const struct kv_rename *renam
     uint64_t bytes = 0;
     enum err_code code = rename_validate(txn, rename, &bytes, err);
     weight->bytes += bytes;
-    weight->has_put = true;
+    weight->has_put = weight->has_content = true;
     return code;
 }
 
@@ -482,7 +486,7 @@ static enum err_code check_quota(struct txn *txn, const struct weight *weight, s
     if (!weight->has_put)
         return ERR_OK;
     return quota_check(txn->quota, config_current(txn->config)->quota_limit, weight->bytes,
-                       weight->frees, err);
+                       weight->frees || !weight->has_content, err);
 }
 
 enum err_code txn_apply(struct txn *txn, const struct kv_txn *request, bool want,

@@ -157,6 +157,7 @@ static void a_full_store_can_be_emptied(void **state)
     assert_ok(tree_put_bytes(tree, B("/b"), value));
     assert_err(tree_put_bytes(tree, B("/c"), value), NO_SPACE);
     assert_string_equal(tree->err.text, "mvcc: database space exceeded");
+    tree_meta(tree, "/b", &(struct meta){.has_mode = true, .mode = 0600});  /* from the reserve */
     tree_delete(tree, "/a");
     assert_err(tree_put_bytes(tree, B("/c"), value), NO_SPACE);     /* history holds it still */
     store_quota_get(tree->store, &used, &limit, &keys);
@@ -177,6 +178,25 @@ static void a_full_store_can_be_emptied(void **state)
     assert_ok(tree_apply(tree, &compact, NULL));
     assert_ok(tree_put_bytes(tree, B("/c"), value));
     tree_check(tree);
+    tree_free(tree);
+}
+
+/* Below what is used and its reserve: only deletes, compactions and settings get in. */
+static void the_quota_can_be_raised(void **state)
+{
+    struct tree *tree = tree_new();
+    static uint8_t content[900 * KIB];
+    struct bytes value = bytes_of(content, sizeof(content));
+    (void)state;
+    tree->unchecked = true;
+    assert_ok(tree_put_bytes(tree, B("/a"), value));
+    assert_ok(tree_put_bytes(tree, B("/b"), value));
+    assert_ok(tree_put_bytes(tree, B("/c"), value));
+    assert_ok(tree_put_bytes(tree, B(".concordfs/config/quota"), B("1048576")));
+    assert_err(tree_put_bytes(tree, B("/d"), B("")), NO_SPACE);
+    assert_err(tree_put_bytes(tree, B(".concordfs/meta//a"), B("")), NO_SPACE);
+    assert_ok(tree_put_bytes(tree, B(".concordfs/config/quota"), B("10485760")));
+    assert_ok(tree_put_bytes(tree, B("/d"), value));
     tree_free(tree);
 }
 
@@ -248,6 +268,7 @@ int main(void)
         cmocka_unit_test(the_counter),
         cmocka_unit_test(the_counters_row),
         cmocka_unit_test(a_full_store_can_be_emptied),
+        cmocka_unit_test(the_quota_can_be_raised),
         cmocka_unit_test(who_may_write),
         cmocka_unit_test(ranges_pass_over_it),
     };
