@@ -443,6 +443,72 @@ static void test_a_missing_segment_is_refused(void **state)
     assert_err(wal_open(&world->options, &wal, &world->recovery, &world->err), CORRUPT);
 }
 
+/* A cut at a length that a segment could have. */
+static void test_a_shortened_segment_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct wal *wal;
+    const char *name = "wal/0000000000000001.seg";
+    world->options.segment_size = 2 * SEGMENT_SIZE_MIN;
+    open_log(world);
+    append(world, 1, 1, 3, 100);
+    flush_log(world);
+    crash(world);
+    sim_disk_truncate(world->sim, name, SEGMENT_SIZE_MIN);
+    assert_err(wal_open(&world->options, &wal, &world->recovery, &world->err), CORRUPT);
+    assert_non_null(strstr(world->err.text, name));
+    assert_non_null(strstr(world->err.text, "262144"));
+}
+
+/* Where zeros were beneath, anything behind the end was written by a flush that tore. */
+static void test_a_tail_without_a_header_is_cut_too(void **state)
+{
+    struct world *world = *state;
+    const char *name = "wal/0000000000000001.seg";
+    uint64_t size;
+    open_log(world);
+    append(world, 1, 1, 3, 100);
+    flush_log(world);
+    crash(world);
+    sim_disk_poke(world->sim, name, 100000, "left behind", 11);
+    open_log(world);
+    check_entries(world, 1, 3);
+    assert_in_range(world->recovery.dropped_bytes, 90000, 100011);
+    assert_int_equal(sim_disk_look(world->sim, name, &size)[100000], 0);
+}
+
+/* A user may store bytes that look like a record of a later flush, in the right place even: they are
+ * no proof, because their checksum was not begun with this log's seed. */
+static void test_a_forged_record_proves_nothing(void **state)
+{
+    struct world *world = *state;
+    const char *name = "wal/0000000000000001.seg";
+    struct buf forged = {0};
+    open_log(world);
+    append(world, 1, 1, 3, 100);
+    flush_log(world);
+    struct record_place place = world->wal->place;
+    crash(world);
+    for (int own = 0; own < 2; own++) {
+        struct record_place at = place;
+        struct wal *wal = NULL;
+        at.offset = 200000;
+        at.seed = own ? place.seed : 0;
+        buf_clear(&forged);
+        record_append(&forged, &at, RECORD_FLUSH, 0, BYTES_EMPTY, BYTES_EMPTY);
+        sim_disk_poke(world->sim, name, 200000, forged.data, forged.size);
+        wal_recovery_release(&world->recovery);
+        enum err_code code = wal_open(&world->options, &wal, &world->recovery, &world->err);
+        assert_int_equal(code, own ? ERR_CORRUPT : ERR_OK);
+        if (!own) {
+            check_entries(world, 1, 3);
+            place.opening = world->recovery.opening;
+        }
+        wal_abandon(wal);
+    }
+    buf_release(&forged);
+}
+
 static void test_small_segments_grow_with_the_option(void **state)
 {
     struct world *world = *state;
@@ -479,6 +545,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_too_big_changes_nothing, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_full_disk_refuses_entries_and_nothing_else, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_missing_segment_is_refused, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_a_shortened_segment_is_refused, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_a_tail_without_a_header_is_cut_too, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_a_forged_record_proves_nothing, setup, teardown),
     cmocka_unit_test_setup_teardown(test_small_segments_grow_with_the_option, setup, teardown),
 };
 
