@@ -94,7 +94,7 @@ static int setup(void **state)
     fixture->trace.write = collect;
     fixture->folder = test_folder_new();
     assert_ok(disk_posix_new(fixture->folder, &fixture->disk, &err));
-    fixture->memory = backend_memory_new(0);
+    fixture->memory = backend_memory_new(MIB);
     sim_worker_init(&fixture->worker);
     sim_clock_init(&fixture->clock);
     struct wal *wal = NULL;
