@@ -17,6 +17,7 @@
 
 struct tree {
     struct backend_memory *memory;
+    char *folder;                       /* of LevelDB, instead of memory */
     struct backend *backend;
     struct store *store;
     raft_index index;
@@ -30,9 +31,19 @@ struct tree {
     struct arena arena;                 /* of answers */
 };
 
+static inline struct backend *tree_backend(struct tree *tree)
+{
+    struct backend_leveldb_options options = {.folder = tree->folder, .create = true};
+    struct backend *backend;
+    if (!tree->folder)
+        return backend_memory_open(tree->memory);
+    assert_ok(backend_leveldb_open(&backend, &options, NULL));
+    return backend;
+}
+
 static inline struct tree *tree_reopen(struct tree *tree)
 {
-    struct store_options options = {.backend = backend_memory_open(tree->memory),
+    struct store_options options = {.backend = tree_backend(tree),
                                     .cluster_id = TREE_CLUSTER,
                                     .member_id = 1,
                                     .generation = 1,
@@ -50,10 +61,22 @@ static inline struct tree *tree_new(void)
     return tree_reopen(tree);
 }
 
+/* On LevelDB. */
+static inline struct tree *tree_new_leveldb(void)
+{
+    struct tree *tree = calloc(1, sizeof(*tree));
+    tree->folder = test_folder_new();
+    tree->clock = 1000 * SECOND;
+    return tree_reopen(tree);
+}
+
 static inline void tree_free(struct tree *tree)
 {
     store_close(tree->store);
-    backend_memory_free(tree->memory);
+    if (tree->folder)
+        test_folder_remove(tree->folder);
+    else
+        backend_memory_free(tree->memory);
     arena_release(&tree->arena);
     free(tree);
 }
