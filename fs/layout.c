@@ -8,6 +8,7 @@
 
 #define PAST_BIT (UINT64_C(1) << 63)
 #define KEY_ON_STACK 512
+#define DIRECTORY_SIZE 4096     /* what tools are used to: columns and sums compare with other places */
 
 /* ---- one byte of a component ---- */
 
@@ -393,7 +394,7 @@ static void file_of_directory(const struct layout *layout, struct bytes director
     struct stat *attr = &ret->attr;
     attr->st_mode = S_IFDIR;
     attr->st_nlink = layout->has_names ? 2 + name->directory_count : 1;
-    attr->st_size = (off_t)name->name_count;
+    attr->st_size = DIRECTORY_SIZE;
     set_owner(layout, meta, layout->directory_mode, attr);
     attr->st_blocks = 0;
     bool times_count = has_record && meta_times_count(meta, name->directory_mod_revision, changed);
