@@ -127,6 +127,8 @@ static void compare_target(struct tree *tree, const struct rename *rename)
         tree_absent(tree, rename->to);
     else if (rename->no_replace || S_ISDIR(rename->source.attr.st_mode))
         tree_absent_value(tree, rename->to);    /* a directory takes no file's place */
+    else if (tree->op->new_how == STEP_COMPONENT)
+        tree_absent_directory(tree, rename->to);        /* nor a file a directory's */
 }
 
 static void rename_commit(struct fs_op *op)

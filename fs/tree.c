@@ -67,11 +67,16 @@ void tree_absent_value(struct tree *tree, struct bytes key)
     tree_compare(tree, meta_of(tree, key), BYTES_EMPTY, KV_COMPARE_CREATE, KV_EQUAL, 0);
 }
 
+void tree_absent_directory(struct tree *tree, struct bytes key)
+{
+    tree_compare(tree, directory_of(tree, key), BYTES_EMPTY, KV_COMPARE_CREATE, KV_EQUAL, 0);
+    tree_empty_below(tree, key);
+}
+
 void tree_absent(struct tree *tree, struct bytes key)
 {
     tree_absent_value(tree, key);
-    tree_compare(tree, directory_of(tree, key), BYTES_EMPTY, KV_COMPARE_CREATE, KV_EQUAL, 0);
-    tree_empty_below(tree, key);
+    tree_absent_directory(tree, key);
 }
 
 /* An implicit directory stands while something is below it; which range is looked at changes from try to

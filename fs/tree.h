@@ -36,6 +36,8 @@ void tree_parent_stands(struct tree *tree, struct node *parent);
 void tree_absent(struct tree *tree, struct bytes key);
 /* There is no value at key, and no record of one; a directory may be there. */
 void tree_absent_value(struct tree *tree, struct bytes key);
+/* There is no directory at key; a value may be there. */
+void tree_absent_directory(struct tree *tree, struct bytes key);
 /* Nothing stands below the directory key + '/': no key, no record. */
 void tree_empty_below(struct tree *tree, struct bytes key);
 /* What op_stat found at key is still that: the value or record of these revisions. */

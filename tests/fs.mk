@@ -34,3 +34,7 @@ SIM_MOUNT_LDADD = libsimmount.a libfs.a libmvcc.a libproto.a libbase.a \
 UNIT += tests/unit/test_op_file
 tests_unit_test_op_file_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_file_LDADD = $(SIM_MOUNT_LDADD)
+
+UNIT += tests/unit/test_op_tree
+tests_unit_test_op_tree_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_op_tree_LDADD = $(SIM_MOUNT_LDADD)

@@ -37,14 +37,16 @@ static void sim_expect_interrupt(struct kernel *kernel, void *token, struct fs_o
 static size_t sim_add_entry(struct kernel *kernel, void *token, uint8_t *to, size_t room,
                             const char *name, const struct kernel_entry *entry, off_t next, bool plus)
 {
-    size_t size = strlen(name) + 1;
+    struct sim_entry head = {.next = next, .node = plus ? entry->node : 0,
+                             .ino = entry->attr.st_ino, .mode = entry->attr.st_mode,
+                             .name_size = (uint32_t)strlen(name)};
+    size_t size = sizeof(head) + head.name_size + 1;
     (void)kernel;
     (void)token;
-    (void)entry;
-    (void)next;
-    (void)plus;
-    if (size <= room)
-        memcpy(to, name, size);
+    if (size > room)
+        return size;
+    memcpy(to, &head, sizeof(head));
+    memcpy(to + sizeof(head), name, head.name_size + 1);
     return size;
 }
 

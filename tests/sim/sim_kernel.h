@@ -15,6 +15,13 @@ struct sim_call {
     struct fs_op *op;                   /* may be interrupted */
 };
 
+/* One entry of a listing's data; the name and a NUL follow. */
+struct sim_entry {
+    off_t next;
+    uint64_t node, ino;
+    uint32_t mode, name_size;
+};
+
 #define SIM_NOTES_MAX 256
 
 struct sim_kernel {
