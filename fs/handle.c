@@ -37,6 +37,7 @@ enum err_code handles_open(struct fs *fs, struct err *err)
     handles->fs = fs;
     list_init(&handles->all);
     list_init(&handles->used_contents);
+    list_init(&handles->turns);
     for (size_t i = 0; i < CONTENT_BUCKETS; i++)
         list_init(&handles->contents[i]);
     handles->processes = process_system();
@@ -350,7 +351,10 @@ bool handle_commit_pending(struct fs_op *op, struct node *node, op_step step)
         return false;
     struct handle *handle = first_handle(node);
     CHECK(handle);
-    handle_save(handle, op, step);
+    if (op->request.kind == KERNEL_RENAME)
+        handle_save(handle, op, step);          /* a save by rename publishes what was written */
+    else
+        handle_save_name(handle, op, step);
     return true;
 }
 

@@ -58,7 +58,8 @@ struct handles {
     struct process_door *processes;
     struct estale estale[ESTALE_THREADS_MAX];
     uint32_t estale_count;
-    uint32_t saves;                         /* in flight */
+    uint32_t saves;                         /* running */
+    struct list turns;                      /* saves that wait for their node's saver */
     struct conflict conflicts[CONFLICTS_MAX];
     size_t conflict_count, conflict_bytes;
     uint64_t conflict_number;
@@ -67,11 +68,13 @@ struct handles {
 
 /* The state of a handle's save; see save.c. */
 struct save {
-    bool running;
+    bool running;                           /* in flight, or waiting for its turn */
+    bool only_creates;                      /* a pending name, empty; what is staged stays staged */
     bool last_wins;                         /* compare the file's life alone, not its version */
     bool puts_content, puts_meta, creates;
     uint32_t tries;
-    int64_t until_ms;                       /* BUSY is repeated until then */
+    int64_t until_ms;                       /* a lost race and BUSY are repeated until then */
+    struct list turn;                       /* in handles->turns while another saves this node */
     struct fs_op op;                        /* carries kv request and arena; no request of the kernel */
     struct fs_file newest;                  /* what the txn is based on */
     struct blob *newest_content;            /* NULL: not read */
@@ -174,6 +177,8 @@ bool handle_begin(struct fs_op *op, struct handle *handle, bool empty, op_step s
 /* Publishes what is staged, including what is being saved now. The op (may be NULL) is parked; step runs
  * with the outcome, later. */
 void handle_save(struct handle *handle, struct fs_op *op, op_step step);
+/* Makes a pending name, empty, for everyone. */
+void handle_save_name(struct handle *handle, struct fs_op *op, op_step step);
 /* RELEASE: publishes what is left, and later LOOKUPs wait for it. */
 void handle_save_released(struct handle *handle);
 void save_init(struct handle *handle);

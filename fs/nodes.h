@@ -74,6 +74,7 @@ struct node {
                                        that finds another one answers a fresh node */
     uint32_t commits;               /* begun by RELEASE and not yet answered */
     bool pending;                   /* made by CREATE, not yet committed: no key stands there */
+    struct handle *saver;           /* whose save is on its way; the others of this node wait */
     kv_rev own_first, own_last;     /* every version after own_first up to own_last was written here */
 };
 

@@ -122,12 +122,24 @@ static void open_removed(struct fs_op *op)
     open_answer(op, handle);
 }
 
+/* Nobody but its maker reads a file that has not been saved once. */
+static bool open_is_too_early(const struct fs_op *op)
+{
+    const struct node *node = op->node;
+    if (!node->pending || wants_writing(op))
+        return false;
+    return !handle_belongs_to(container_of(node->handles.next, struct handle, of_node),
+                              op->request.pid);
+}
+
 static void open_start(struct fs_op *op, enum err_code code)
 {
     if (code != ERR_OK)
         open_fail(op, code);
     else if (op->node->removed)
         open_removed(op);
+    else if (open_is_too_early(op))
+        op_answer_errno(op, ENOENT);
     else if (handle_await_commits(op, op->node, open_start) ||
              handle_commit_pending(op, op->node, open_start))
         return;

@@ -23,9 +23,11 @@
 #include "proto/base/check.h"
 
 #define BUSY_MS 10
+#define EAGER_TRIES 4                   /* lost races before the first wait */
 
 static void save_build(struct handle *handle);
 static void save_look_again(struct handle *handle);
+static void save_look_now(struct handle *handle);
 static void save_end(struct handle *handle, enum err_code code);
 
 static struct handle *handle_of_save(struct fs_op *op)
@@ -37,7 +39,7 @@ static struct handle *handle_of_save(struct fs_op *op)
 static void save_on_again(struct fs_timer *timer)
 {
     struct save *save = container_of(timer, struct save, again);
-    save_build(container_of(save, struct handle, save));
+    save_look_now(container_of(save, struct handle, save));
 }
 
 void save_init(struct handle *handle)
@@ -48,6 +50,7 @@ void save_init(struct handle *handle)
     save->op.request.kind = KERNEL_FLUSH;
     list_init(&save->op.link);
     list_init(&save->op.parked);
+    list_init(&save->turn);
     fs_timer_init(&save->again, save_on_again);
 }
 
@@ -72,16 +75,22 @@ static void save_set_newest_content(struct save *save, struct blob *given)
     save->newest_content = given;
 }
 
-static void save_start(struct handle *handle)
+/* Whether the version this handle knows has been replaced already, so that a txn on it would be lost. */
+static bool is_behind(const struct handle *handle)
+{
+    const struct node *node = handle->node;
+    enum staging_kind kind = handle->staging.frozen.kind;
+    return (kind == STAGING_APPEND || kind == STAGING_IN_PLACE) &&
+           node->own_last > handle->file.mod_revision;
+}
+
+static void save_go(struct handle *handle)
 {
     struct save *save = &handle->save;
-    CHECK(!save->running);
-    save->running = true;
-    handle->handles->saves++;
-    handle_ref(handle);
-    fs_timer_cancel(&handle->timer);
+    handle->node->saver = handle;
     handle->appended = 0;
-    staging_freeze(&handle->staging);
+    if (!save->only_creates)
+        staging_freeze(&handle->staging);
     arena_clear(&save->op.arena);
     save->op.node = handle->node;
     save->op.tries = save->tries = 0;
@@ -90,10 +99,42 @@ static void save_start(struct handle *handle)
     save->until_ms = fs_now_ms() + handle->handles->fs->options.timeo_ms;
     save_set_newest(save, &handle->file);
     save_set_newest_content(save, handle->content ? blob_ref(handle->content->blob) : NULL);
-    if ((handle->moved || handle->has_unsettled) && !save->creates)
-        save_look_again(handle);
+    if ((handle->moved || handle->has_unsettled || is_behind(handle)) && !save->creates)
+        save_look_now(handle);
     else
         save_build(handle);
+}
+
+/* One of a node at a time: handles of one mount do not race each other. */
+static void save_start(struct handle *handle, bool only_creates)
+{
+    struct save *save = &handle->save;
+    CHECK(!save->running);
+    save->running = true;
+    save->only_creates = only_creates;
+    handle->handles->saves++;
+    handle_ref(handle);
+    fs_timer_cancel(&handle->timer);
+    if (handle->node->saver)
+        list_push_back(&handle->handles->turns, &save->turn);
+    else
+        save_go(handle);
+}
+
+static void save_next_turn(struct handles *handles, struct node *node)
+{
+    LIST_FOR_EACH(link, &handles->turns) {
+        struct save *save = container_of(link, struct save, turn);
+        struct handle *handle = container_of(save, struct handle, save);
+        if (handle->node != node)
+            continue;
+        list_remove(link);
+        if (handle->removed || (save->only_creates && !node->pending))
+            save_end(handle, ERR_OK);
+        else
+            save_go(handle);
+        return;
+    }
 }
 
 /* ---- the txn ---- */
@@ -158,6 +199,10 @@ static bool save_make_content(struct handle *handle)
     struct save *save = &handle->save;
     enum staging_kind kind = handle->staging.frozen.kind;
     buf_clear(&save->content);
+    if (save->only_creates) {
+        save->puts_content = true;
+        return true;
+    }
     save->puts_content = kind != STAGING_NONE || save->creates;
     bool depends = kind == STAGING_APPEND || kind == STAGING_IN_PLACE;
     if (depends && !save->newest_content && save->newest.attr.st_size > 0) {
@@ -314,7 +359,8 @@ static void save_succeed(struct handle *handle)
     }
     node->pending = false;
     cache_own_change(fs, node, &save->newest);
-    staging_saved(&handle->staging, buf_bytes(&save->content));
+    if (!save->only_creates)
+        staging_saved(&handle->staging, buf_bytes(&save->content));
     save_end(handle, ERR_OK);
 }
 
@@ -423,7 +469,9 @@ static void save_adopt(struct handle *handle)
     save_set_newest_content(save, NULL);
     bool is_ours = told->st_ino == save->newest.attr.st_ino;
     told->st_ino = save->newest.attr.st_ino;
-    if (is_ours && handle->has_unsettled)
+    if (save->only_creates)
+        save_end(handle, ERR_OK);
+    else if (is_ours && handle->has_unsettled)
         save_load(handle);
     else if (!is_ours && (handle->staging.frozen.kind == STAGING_IN_PLACE ||
                           handle->staging.frozen.kind == STAGING_FIXED))
@@ -443,24 +491,45 @@ static void save_on_name_seen(struct fs_op *op, enum err_code code)
         save_end(handle, code);
 }
 
-static void save_look_again(struct handle *handle)
+static void save_look_now(struct handle *handle)
 {
     struct save *save = &handle->save;
     struct node *node = handle->node;
-    if (++save->tries > OP_TRIES_MAX)
-        save_end(handle, ERR_CONFLICT);
-    else if (save->creates)
+    if (save->creates)
         op_stat_name(&save->op, node->parent, node->step, node_name(node), save_on_name_seen);
     else
         op_stat(&save->op, node, true, save_on_seen);
 }
 
+/* Another host was faster. Who loses again and again waits a little, each time for longer. */
+static void save_look_again(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    struct fs *fs = handle->handles->fs;
+    uint32_t over = save->tries++ < EAGER_TRIES ? 0 : save->tries - EAGER_TRIES;
+    if (save->tries > OP_TRIES_MAX && (fs_now_ms() > save->until_ms || fs->stopping)) {
+        save_end(handle, ERR_CONFLICT);
+        return;
+    }
+    uint64_t spread = over < 6 ? (UINT64_C(1) << over) - 1 : 63;
+    if (spread && !fs->stopping)
+        fs_timer_set(fs, &save->again, 1 + (int64_t)rand_below(&handle->handles->rand, spread));
+    else
+        save_look_now(handle);
+}
+
 /* ---- the end ---- */
+
+/* The pending name goes with the only handle that could have saved it. */
+static void save_give_up_name(struct handle *handle)
+{
+    handle->node->pending = false;
+    node_remove(&handle->handles->fs->nodes, handle->node);
+}
 
 /* The list is whole again; who was not told, and will not be, finds the bytes among the conflicts. */
 static void save_fail(struct handle *handle, enum err_code code)
 {
-    struct node *node = handle->node;
     bool told = !list_is_empty(&handle->waiting);
     staging_thaw(&handle->staging);
     if (told)
@@ -468,10 +537,6 @@ static void save_fail(struct handle *handle, enum err_code code)
     if ((code == ERR_CONFLICT || (handle->released && !told)) && !handle->conflict_kept) {
         conflict_keep(handle->handles, handle);
         handle->conflict_kept = true;
-    }
-    if (handle->released && node->pending) {
-        node->pending = false;
-        node_remove(&handle->handles->fs->nodes, node);
     }
     if (!handle->released && handle->appends)
         fs_timer_set(handle->handles->fs, &handle->timer, BARE_TRUNCATE_MS);
@@ -498,7 +563,7 @@ static bool save_goes_on(struct handle *handle, enum err_code code)
     if (!wanted || handle->removed || !handle_is_dirty(handle))
         return false;
     list_splice_back(&handle->waiting, &handle->queued);
-    save_start(handle);
+    save_start(handle, false);
     return true;
 }
 
@@ -506,25 +571,32 @@ static void save_end(struct handle *handle, enum err_code code)
 {
     struct handles *handles = handle->handles;
     struct save *save = &handle->save;
+    struct node *node = handle->node;
     CHECK(save->running);
     save->running = false;
     handles->saves--;
+    if (node->saver == handle)
+        node->saver = NULL;
     save_set_newest_content(save, NULL);
     buf_release(&save->content);
     if (handle->staging.is_frozen)
         save_fail(handle, code);
-    handle_update_pins(handle->node);
+    if (code != ERR_OK && handle->released && node->pending)
+        save_give_up_name(handle);
+    handle_update_pins(node);
     run_steps(&handle->waiting, code);
     if (!save->running && !save_goes_on(handle, code)) {
         run_steps(&handle->queued, ERR_OK);
         if (handle->awaited) {
             handle->awaited = false;
-            handle->node->commits--;
+            node->commits--;
         }
         run_steps(&handle->awaiting, ERR_OK);
         if (!handle->released && staging_is_live(&handle->staging) && code == ERR_OK)
             handle_on_staged(handle);
     }
+    if (!node->saver)
+        save_next_turn(handles, node);
     handle_unref(handle);
 }
 
@@ -540,7 +612,9 @@ void handle_save(struct handle *handle, struct fs_op *op, op_step step)
     if (op)
         op->step = step;
     if (save->running) {
-        bool joins = !staging_is_live(&handle->staging);
+        bool started = handle->node->saver == handle;
+        bool joins = save->only_creates ? !staging_is_dirty(&handle->staging)
+                                        : !started || !staging_is_live(&handle->staging);
         if (op)
             op_park(op, joins ? &handle->waiting : &handle->queued, save_cancel);
         return;
@@ -552,7 +626,15 @@ void handle_save(struct handle *handle, struct fs_op *op, op_step step)
     }
     if (op)
         op_park(op, &handle->waiting, save_cancel);
-    save_start(handle);
+    save_start(handle, false);
+}
+
+void handle_save_name(struct handle *handle, struct fs_op *op, op_step step)
+{
+    op->step = step;
+    op_park(op, &handle->waiting, save_cancel);
+    if (!handle->save.running)
+        save_start(handle, true);
 }
 
 void handle_save_released(struct handle *handle)
@@ -565,9 +647,7 @@ void handle_save_released(struct handle *handle)
         handle->node->commits++;
     }
     if (wanted && !handle->save.running)
-        save_start(handle);
-    else if (!wanted && handle->node->pending && !handle->save.running) {
-        handle->node->pending = false;
-        node_remove(&handle->handles->fs->nodes, handle->node);
-    }
+        save_start(handle, false);
+    else if (!wanted && handle->node->pending && !handle->save.running)
+        save_give_up_name(handle);
 }

@@ -486,6 +486,92 @@ static void test_created_elsewhere_meanwhile(void **state)
     assert_value(mount, "/c", "theirs");
 }
 
+/* Handles of one mount take turns: nothing is refused, whatever the order. */
+static void test_saves_of_one_mount_take_turns(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file files[8];
+    struct sim_call *calls[8];
+    kv_direct_other_put(&mount->direct, "/log", "");
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(sim_open_path(mount, "log", O_WRONLY | O_APPEND, P1, &files[i]), 0);
+        assert_int_equal(sim_write(mount, &files[i], 0, (char[]){(char)('a' + i), '\n', 0}), 0);
+    }
+    for (int i = 0; i < 8; i++) {
+        struct kernel_request flush = {.kind = KERNEL_FLUSH, .node = files[i].node, .pid = P1,
+                                       .has_handle = true, .handle = files[i].handle};
+        calls[i] = sim_mount_send(mount, &flush);
+    }
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(sim_mount_wait(mount, calls[i]), 0);
+    assert_value(mount, "/log", "a\nb\nc\nd\ne\nf\ng\nh\n");
+    assert_int_equal(writes(mount), 8);
+    for (int i = 0; i < 8; i++)
+        sim_release(mount, &files[i]);
+}
+
+/* Another host appends before each of our tries: in the end ours is there too. */
+static void test_append_that_loses_often(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    struct buf value = {0};
+    kv_direct_other_put(&mount->direct, "/log", "0");
+    assert_int_equal(sim_open_path(mount, "log", O_WRONLY | O_APPEND, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "mine"), 0);
+    struct kernel_request flush = {.kind = KERNEL_FLUSH, .node = file.node, .pid = P1,
+                                   .has_handle = true, .handle = file.handle};
+    struct sim_call *call = sim_mount_send(mount, &flush);
+    for (int i = 0; i < 200; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "theirs %d ", i);
+        if (i % 3 == 0)
+            kv_direct_other_put(&mount->direct, "/log", text);
+        kv_direct_turn(&mount->direct);
+        LIST_FOR_EACH(link, &mount->fs->timers)
+            container_of(link, struct fs_timer, link)->at_ms = 0;
+        fs_on_alarm(mount->fs);
+    }
+    assert_int_equal(sim_mount_wait(mount, call), 0);
+    sim_release(mount, &file);
+    assert_true(kv_direct_value(&mount->direct, "/log", &value));
+    assert_true(value.size > 4);
+    buf_release(&value);
+}
+
+/* A name that was made and not saved: others see that it is there, and do not read it. Who opens it for
+ * writing has the same file, so that locks on it hold. */
+static void test_pending_name_and_other_processes(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file, other;
+    uint64_t node;
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR | O_CREAT, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "half"), 0);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P2, &other), -ENOENT);
+    assert_value(mount, "/f", NULL);
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR | O_CREAT, P2, &other), 0);
+    assert_int_equal(other.node, file.node);
+    assert_value(mount, "/f", "");
+    assert_reads(mount, &other, "");
+    assert_reads(mount, &file, "half");
+    assert_int_equal(sim_write(mount, &file, 4, " and half"), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/f", "half and half");
+    assert_reads(mount, &other, "");
+    assert_int_equal(sim_close(mount, &other), 0);
+    assert_int_equal(writes(mount), 2);
+
+    assert_int_equal(sim_open_path(mount, "g", O_WRONLY | O_CREAT, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "x"), 0);
+    assert_int_equal(sim_open(mount, file.node, O_RDONLY, P1, &other), 0);
+    assert_reads(mount, &other, "");
+    sim_release(mount, &other);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/g", "x");
+}
+
 /* ---- pinned readers ---- */
 
 static void test_reads_are_never_torn(void **state)
@@ -895,6 +981,9 @@ int main(void)
         WITH_MOUNT(test_in_place_writes_and_other_hosts),
         WITH_MOUNT(test_in_place_writes_of_one_mount_merge),
         WITH_MOUNT(test_created_elsewhere_meanwhile),
+        WITH_MOUNT(test_saves_of_one_mount_take_turns),
+        WITH_MOUNT(test_append_that_loses_often),
+        WITH_MOUNT(test_pending_name_and_other_processes),
         WITH_MOUNT(test_reads_are_never_torn),
         WITH_MOUNT(test_compaction_before_the_first_read),
         WITH_MOUNT(test_readers_share),
