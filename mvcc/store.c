@@ -502,10 +502,10 @@ enum err_code store_apply(struct store *store, const struct entry *entry, bool w
                           struct store_result *ret, struct err *err)
 {
     CHECK(store->is_open);
-    CHECK(entry->index > store->state.applied);
     *ret = (struct store_result){0};
     if (store->is_dead)
         return err_set(err, ERR_IO, "an earlier write to the store failed");
+    CHECK(entry->index > store->state.applied);
     enum err_code code = ERR_OK;
     if (blob_bytes(entry->payload).size)
         code = apply_payload(store, entry, want, ret, err);
@@ -529,9 +529,9 @@ enum err_code store_apply_configuration(struct store *store, const struct entry 
                                         struct bytes configuration, struct err *err)
 {
     CHECK(store->is_open);
-    CHECK(entry->index > store->state.applied);
     if (store->is_dead)
         return err_set(err, ERR_IO, "an earlier write to the store failed");
+    CHECK(entry->index > store->state.applied);
     batch_put(store->batch, BYTES_LITERAL(META_CONFIGURATION), configuration);
     buf_assign(&store->new_configuration, configuration);
     store->has_configuration = true;

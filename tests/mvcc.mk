@@ -38,3 +38,8 @@ tests_unit_test_store_LDADD = $(MVCC_LIBS)
 EXTRA_PROGRAMS += tests/bench/bench_store
 tests_bench_bench_store_SOURCES = tests/bench/bench_store.c
 tests_bench_bench_store_LDADD = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
+
+UNIT += tests/unit/test_store_faults
+noinst_HEADERS += tests/unit/store_fixture.h
+tests_unit_test_store_faults_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_store_faults_LDADD = $(MVCC_LIBS)
