@@ -147,7 +147,7 @@ static enum err_code find_named(const struct mounts *mounts, const char *place, 
 {
     struct stat stat_result;
     if (stat(place, &stat_result) < 0) {
-        if (errno == ENOTCONN)
+        if (errno == ENOTCONN || errno == ECONNABORTED)
             return err_set(err, ERR_IO, "the daemon of the mount at \"%s\" is gone", place);
         return err_set(err, ERR_INVALID, "cannot use \"%s\": %s", place, strerror(errno));
     }

@@ -163,7 +163,8 @@ enum err_code mountpoint_prepare(const char *path, char **ret_path, struct err *
     int result = statvfs(path, &probe);         /* stat may be answered from what the kernel remembers */
     if (result == 0)
         result = stat(path, &found);
-    if (result != 0 && errno == ENOTCONN) {
+    /* ECONNABORTED: it died while this request was waiting for it. */
+    if (result != 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
         enum err_code code = mountpoint_unmount(path, true, err);
         if (code != ERR_OK)
             return err_wrap(err, code, "a daemon that died left its mount on \"%s\"", path);

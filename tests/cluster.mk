@@ -31,3 +31,7 @@ EXTRA_DIST += tests/unit/fake_member.h
 UNIT += tests/unit/test_commands
 tests_unit_test_commands_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
 tests_unit_test_commands_LDADD = $(CLUSTER_LDADD)
+
+# README.md's tour
+dist_check_SCRIPTS += tests/script/readme-tour
+TESTS += tests/script/readme-tour
