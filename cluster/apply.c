@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
+#include "proto/kv_pb.h"
 
 static size_t payload_size(const struct entry *entry)
 {
@@ -99,6 +100,15 @@ static size_t batch_take(struct applier *applier)
     if (applier->count == 0)
         applier->start = 0;
     return bytes;
+}
+
+/* Small entries that are no small work: they never run on the loop. */
+static bool batch_is_wide(const struct applier *applier)
+{
+    for (size_t i = 0; i < applier->batch; i++)
+        if (entry_request_is_wide(blob_bytes(applier->items[i].entry.payload)))
+            return true;
+    return false;
 }
 
 static void run(struct worker_job *job)
@@ -232,7 +242,8 @@ bool applier_turn(struct applier *applier, size_t waiting)
     size_t bytes = batch_take(applier);
     applier->job = (struct worker_job){.run = run, .done = done};
     int64_t now = clock_monotonic_ns(applier->clock);
-    bool may_inline = token_may_inline(&applier->token, now, waiting, bytes);
+    bool may_inline =
+        token_may_inline(&applier->token, now, waiting, bytes) && !batch_is_wide(applier);
     token_take(&applier->token);
     if (!may_inline) {
         worker_submit(applier->worker, WORKER_APPLY, &applier->job);

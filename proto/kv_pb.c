@@ -546,3 +546,44 @@ enum err_code entry_request_decode(struct bytes payload, struct arena *arena,
         *ret = request;
     return code;
 }
+
+/* ---- weighing ---- */
+
+#define NARROW_LIMIT 64     /* keys of an interval that are read in no time */
+
+static bool ops_are_wide(const struct kv_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct kv_op *op = &ops[i];
+        bool is_wide = false;
+        switch (op->kind) {
+        case KV_OP_PUT: break;
+        case KV_OP_RANGE:
+            is_wide = op->range.range_end.size &&
+                      (op->range.limit <= 0 || op->range.limit > NARROW_LIMIT);
+            break;
+        case KV_OP_DELETE: is_wide = op->del.range_end.size > 0; break;
+        case KV_OP_RENAME: is_wide = !op->rename.value_only; break;
+        case KV_OP_TXN:
+            is_wide = ops_are_wide(op->txn.success, op->txn.success_count) ||
+                      ops_are_wide(op->txn.failure, op->txn.failure_count);
+            break;
+        }
+        if (is_wide)
+            return true;
+    }
+    return false;
+}
+
+bool entry_request_is_wide(struct bytes payload)
+{
+    struct arena arena = {0};
+    struct entry_request request;
+    struct err err;
+    bool is_wide = entry_request_decode(payload, &arena, &request, &err) == ERR_OK &&
+                   request.kind == ENTRY_TXN &&
+                   (ops_are_wide(request.txn.success, request.txn.success_count) ||
+                    ops_are_wide(request.txn.failure, request.txn.failure_count));
+    arena_release(&arena);
+    return is_wide;
+}

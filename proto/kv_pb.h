@@ -41,6 +41,9 @@ struct blob *entry_request_encode(const struct entry_request *request);
  * kind we know, nested deeper than TXN_DEPTH_MAX, more than 4 * TXN_OPS_MAX ops, a wire error. */
 enum err_code entry_request_decode(struct bytes payload, struct arena *arena,
                                    struct entry_request *ret, struct err *err) MUST_USE;
+/* Whether applying it may touch far more rows than its size says: it renames what lies below a key, or
+ * deletes or reads an interval. For whoever decides where to apply it. False for what does not decode. */
+bool entry_request_is_wide(struct bytes payload);
 kv_time entry_stamp(struct bytes payload);                      /* 0 when shorter than a stamp */
 void entry_stamp_set(struct blob *payload, kv_time stamp);      /* before it is shared */
 

@@ -211,6 +211,40 @@ static void every_cut(void **state)
     blob_unref(payload);
 }
 
+static bool is_wide(struct kv_op op)
+{
+    struct kv_op nested = {.kind = KV_OP_TXN, .txn = {.failure = &op, .failure_count = 1}};
+    struct entry_request request = {.kind = ENTRY_TXN, .txn = {.success = &op, .success_count = 1}};
+    struct blob *alone = entry_request_encode(&request);
+    request.txn.success = &nested;
+    struct blob *inside = entry_request_encode(&request);
+    bool wide = entry_request_is_wide(blob_bytes(alone));
+    assert_int_equal(entry_request_is_wide(blob_bytes(inside)), wide);
+    blob_unref(alone);
+    blob_unref(inside);
+    return wide;
+}
+
+static void wide_entries_are_told(void **state)
+{
+    (void)state;
+    assert_false(is_wide((struct kv_op){.kind = KV_OP_PUT, .put = {.key = B("k")}}));
+    assert_false(is_wide((struct kv_op){.kind = KV_OP_DELETE, .del = {.key = B("k")}}));
+    assert_true(is_wide((struct kv_op){.kind = KV_OP_DELETE,
+                                       .del = {.key = B("k"), .range_end = B("l")}}));
+    assert_false(is_wide((struct kv_op){.kind = KV_OP_RANGE, .range = {.key = B("k")}}));
+    assert_true(is_wide((struct kv_op){.kind = KV_OP_RANGE,
+                                       .range = {.key = B("k"), .range_end = B("l")}}));
+    assert_false(is_wide((struct kv_op){
+        .kind = KV_OP_RANGE, .range = {.key = B("k"), .range_end = B("l"), .limit = 64}}));
+    struct kv_op rename = {.kind = KV_OP_RENAME, .rename = {.from = B("a"), .to = B("b")}};
+    assert_true(is_wide(rename));
+    rename.rename.value_only = true;
+    assert_false(is_wide(rename));
+    assert_false(entry_request_is_wide(B("")));
+    assert_false(entry_request_is_wide(B("stamp...\x7a\x00")));
+}
+
 static void socket_requests_come_back(void **state)
 {
     (void)state;
@@ -327,6 +361,7 @@ int main(void)
         cmocka_unit_test(operations_are_bounded),
         cmocka_unit_test(what_is_no_request),
         cmocka_unit_test(every_cut),
+        cmocka_unit_test(wide_entries_are_told),
         cmocka_unit_test(socket_requests_come_back),
         cmocka_unit_test(socket_answers_come_back),
         cmocka_unit_test(socket_errors_carry_their_sentence),
