@@ -68,6 +68,8 @@ struct member {
     void *log_context;
     void (*settle)(void *context, void (*settled)(void *argument), void *argument);
     void *settle_context;
+    void (*asked_to_stop)(void *context);
+    void *asked_context;
     struct spin spin;
     bool turn_wanted, in_turn, stopping, socket_closed;
     int64_t armed_ns;
@@ -346,7 +348,14 @@ static void socket_settle(void *context, void (*settled)(void *argument), void *
         settled(argument);
 }
 
-static void socket_stop(void *context) { member_stop(context); }
+static void socket_stop(void *context)
+{
+    struct member *member = context;
+    if (member->asked_to_stop)
+        member->asked_to_stop(member->asked_context);
+    else
+        member_stop(member);
+}
 
 static enum err_code open_socket(struct member *member, struct err *err)
 {
@@ -564,4 +573,10 @@ void member_set_settle(struct member *member,
 {
     member->settle = settle;
     member->settle_context = context;
+}
+
+void member_set_asked_to_stop(struct member *member, void (*asked)(void *context), void *context)
+{
+    member->asked_to_stop = asked;
+    member->asked_context = context;
 }

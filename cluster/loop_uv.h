@@ -76,4 +76,8 @@ void member_set_settle(struct member *member,
                                       void *argument),
                        void *context);
 
+/* Who is told, on the loop, when the socket asks the member to stop; calls member_stop in the end. Without
+ * one the member stops at once. */
+void member_set_asked_to_stop(struct member *member, void (*asked)(void *context), void *context);
+
 #endif

@@ -150,6 +150,8 @@ static void on_settled(void *context)
     free(settling);
 }
 
+static void on_asked_to_stop(void *context) { mount_stop(context); }
+
 static void settle(void *context, void (*settled)(void *argument), void *argument)
 {
     const struct mount *mount = context;
@@ -240,7 +242,8 @@ static void close_all(struct mount *mount)
     }
     if (mount->kernel)
         kernel_unmount(mount->kernel);
-    fs_close(mount->fs);
+    if (mount->fs && fs_is_idle(mount->fs))     /* else the process takes it along */
+        fs_close(mount->fs);
     kernel_close(mount->kernel);
     if (mount->member && member_close(mount->member, &err) != ERR_OK)
         say(mount, err.text);
@@ -254,13 +257,14 @@ static enum err_code serve(struct mount *mount, struct err *err)
     member_on_signal(mount->member, SIGTERM, on_signal, mount);
     member_on_signal(mount->member, SIGINT, on_signal, mount);
     member_set_settle(mount->member, settle, mount);
+    member_set_asked_to_stop(mount->member, on_asked_to_stop, mount);
     mount->first = (struct kv_request){.kind = KV_CURRENT, .done = on_first_answer};
     kv_submit(member_kv(mount->member), &mount->first);
     enum err_code code = member_run(mount->member, err);
-    if (!mount->stopping) {                     /* the member ended by itself: a fault, or "stop" */
+    if (!mount->stopping) {                     /* the member ended by itself: nothing can be saved */
         stop_polling(mount);
         mount->stopping = true;
-        fs_stop(mount->fs);
+        fs_abandon(mount->fs);
     }
     return code;
 }

@@ -152,9 +152,16 @@ void fs_stop(struct fs *fs)
 {
     if (fs->stopping)
         return;
+    handles_commit_all(fs);
+    fs_abandon(fs);
+}
+
+void fs_abandon(struct fs *fs)
+{
+    if (fs->stopping)
+        return;
     fs->stopping = true;
     cache_end(fs);
-    handles_commit_all(fs);
     LIST_FOR_EACH_SAFE(link, &fs->ops) {
         struct fs_op *op = container_of(link, struct fs_op, link);
         if (op->cancel)

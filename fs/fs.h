@@ -85,6 +85,8 @@ enum err_code fs_attach(struct fs *fs, struct kernel *kernel, struct err *err) M
 /* No request comes any more (the kernel is unmounted or aborted): commits what is staged, cancels what
  * waits. fs_is_idle turns true when the last op has ended; then close. */
 void fs_stop(struct fs *fs);
+/* The same without saving: the kv has ended, and every request to it has been answered. */
+void fs_abandon(struct fs *fs);
 bool fs_is_idle(const struct fs *fs);
 void fs_close(struct fs *fs);           /* NULL is fine */
 

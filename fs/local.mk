@@ -18,6 +18,8 @@ libfs_a_SOURCES = \
 	fs/snapshot.c fs/snapshot.h \
 	fs/tree.c fs/tree.h
 
+EXTRA_DIST += fs/README.md
+
 # open files, locks, and telling the kernel to forget
 libfs_a_SOURCES += \
 	fs/conflict.c \
