@@ -43,3 +43,9 @@ UNIT += tests/unit/test_store_faults
 noinst_HEADERS += tests/unit/store_fixture.h
 tests_unit_test_store_faults_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_store_faults_LDADD = $(MVCC_LIBS)
+
+UNIT += tests/unit/test_store_entries tests/unit/test_store_threads
+tests_unit_test_store_entries_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_store_entries_LDADD = $(MVCC_LIBS)
+tests_unit_test_store_threads_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_store_threads_LDADD = $(MVCC_LIBS)
