@@ -30,12 +30,16 @@ struct reads {
 struct snapshotter {
     struct worker_job job;
     bool in_flight;
-    raft_index durable;             /* what the job found */
+    struct {                        /* what the job found; its own while it is in flight */
+        raft_index durable;
+        uint64_t disk_total, disk_free;
+    } found;
+    raft_index durable;
     raft_index marked;              /* highest mark handed to the log */
     raft_index released;            /* highest durable mark that memory and segments were dropped for */
     raft_index checked_applied;     /* applied when a job last began */
     int64_t due_ns;
-    uint64_t disk_total, disk_free; /* found by the job */
+    uint64_t disk_total, disk_free;
     struct {
         raft_index index;           /* holds from here on */
         struct blob *encoded;

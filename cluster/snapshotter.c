@@ -22,8 +22,15 @@ static void find_space(struct node *node)
     struct statvfs space;
     if (!node->data_path || statvfs(node->data_path, &space) != 0)
         return;
-    node->snapshotter.disk_total = (uint64_t)space.f_blocks * space.f_frsize;
-    node->snapshotter.disk_free = (uint64_t)space.f_bavail * space.f_frsize;
+    node->snapshotter.found.disk_total = (uint64_t)space.f_blocks * space.f_frsize;
+    node->snapshotter.found.disk_free = (uint64_t)space.f_bavail * space.f_frsize;
+}
+
+static void take_found(struct snapshotter *snapshotter)
+{
+    snapshotter->durable = snapshotter->found.durable;
+    snapshotter->disk_total = snapshotter->found.disk_total;
+    snapshotter->disk_free = snapshotter->found.disk_free;
 }
 
 void snapshotter_note_configuration(struct node *node, raft_index index, struct bytes encoded)
@@ -56,6 +63,7 @@ void snapshotter_open(struct node *node, raft_index marked)
     buf_release(&encoded);
     node->snapshotter.marked = node->snapshotter.released = marked;
     find_space(node);
+    take_found(&node->snapshotter);
 }
 
 void snapshotter_release(struct node *node)
@@ -85,7 +93,7 @@ static enum err_code mark(struct node *node, raft_index index)
 static void run(struct worker_job *job)
 {
     struct node *node = container_of(job, struct node, snapshotter.job);
-    node->snapshotter.durable = store_durable_index(node->store);
+    node->snapshotter.found.durable = store_durable_index(node->store);
     find_space(node);
 }
 
@@ -93,6 +101,7 @@ static void done(struct worker_job *job)
 {
     struct node *node = container_of(job, struct node, snapshotter.job);
     node->snapshotter.in_flight = false;
+    take_found(&node->snapshotter);
     if (node->fault_code == ERR_OK && !node->stopping &&
         mark(node, node->snapshotter.durable) != ERR_OK)
         node_fail(node, node->writer.code, &node->writer.err);

@@ -4,6 +4,12 @@ EXTRA_DIST += contrib/check contrib/cover contrib/format contrib/lib.sh contrib/
 dist_check_SCRIPTS += contrib/test_tidy.sh contrib/test_house.sh
 TESTS += contrib/test_tidy.sh contrib/test_house.sh
 
+# Suppressions are read by programs built with --enable-tsan alone.
+EXTRA_DIST += contrib/tsan.supp
+AM_TESTS_ENVIRONMENT += \
+	TSAN_OPTIONS="suppressions=$(abs_top_srcdir)/contrib/tsan.supp $$TSAN_OPTIONS"; \
+	export TSAN_OPTIONS;
+
 .PHONY: tidy format check-asan check-ubsan check-tsan cover fuzz
 tidy:
 	@$(SHELL) $(srcdir)/contrib/tidy $(srcdir)
