@@ -16,6 +16,10 @@ UNIT += tests/unit/test_session
 tests_unit_test_session_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_session_LDADD = $(TREE_TEST_LIBS)
 
+UNIT += tests/unit/test_tree_faults
+tests_unit_test_tree_faults_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_tree_faults_LDADD = $(TREE_TEST_LIBS)
+
 UNIT += tests/unit/test_settings
 tests_unit_test_settings_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_settings_LDADD = $(TREE_TEST_LIBS)
