@@ -2,10 +2,11 @@
  *
  * usage: bench_member FOLDER [CLIENTS|keys ..]
  *
- * For 1, 64 and 1000 clients, each with one put of 256 B in flight over 10,000 keys; then a million
- * small keys and the memory that remains. Beside each block of ours runs a block of the floor: the rows
- * of the same puts written to a LevelDB alone, 64 puts a batch, sync=false. CPU is that of the whole
- * process, the clients and LevelDB's own thread included, on either side.
+ * For 1, 64 and 1000 clients, each with one put of 256 B in flight over 10,000 keys. Beside each block
+ * of ours runs a block of the floor: the rows of the same puts written to a LevelDB alone, 64 puts a
+ * batch, sync=false. CPU is that of the whole process, the clients and LevelDB's own thread included, on
+ * either side. "keys" puts a million small keys, without a floor beside them, so that the memory which
+ * remains is the member's.
  *
  * BENCH_QUICK=1 takes few; BENCH_SCALE=N multiplies their number.
  */
@@ -27,6 +28,7 @@
 #define FLOOR_BATCH 64
 #define SMALL_VALUE_SIZE 16
 #define CLIENTS_MAX 1000
+#define KEYS_SAMPLED 64         /* of so many small keys the time of one is kept */
 
 struct client {
     struct kv_request request;
@@ -122,8 +124,7 @@ static void run_floor_block(struct bench *bench)
     int64_t begin = bench_now_ns(), cpu = process_cpu_ns(), last = begin;
     for (long i = 0; i < stage->block; i++) {
         snprintf(key, sizeof(key), "/bench/%08" PRIu64, rand_below(&bench->rand, KEYS));
-        floor_put(bench->floor, key, ++bench->revision, bench->value,
-                  stage->is_keys ? SMALL_VALUE_SIZE : VALUE_SIZE, FLOOR_BATCH);
+        floor_put(bench->floor, key, ++bench->revision, bench->value, VALUE_SIZE, FLOOR_BATCH);
         int64_t now = bench_now_ns();
         samples_add(alone, now - last);
         last = now;
@@ -140,14 +141,14 @@ static void print_stage(struct bench *bench)
     snprintf(name, sizeof(name), stage->is_keys ? "keys-%ld" : "put-%ld",
              stage->is_keys ? stage->block * stage->blocks : stage->clients);
     double ours = samples_cpu_us(&bench->ours), alone = samples_cpu_us(&bench->alone);
-    printf("%-12s p50 %8.1f us  p99 %8.1f us %8.0f/s  cpu %6.2f us  flushes %.3f | "
-           "leveldb %8.0f/s  cpu %5.2f us | cpu ours/leveldb %.2f (%.2f/%.2f us)\n",
-           name, samples_at(&bench->ours, 0.5), samples_at(&bench->ours, 0.99),
-           samples_rate(&bench->ours), ours, samples_flushes(&bench->ours),
-           samples_rate(&bench->alone), alone, alone > 0 ? ours / alone : 0, ours, alone);
+    printf("%-12s p50 %8.1f us  p99 %8.1f us %8.0f/s  cpu %6.2f us  flushes %.3f | ", name,
+           samples_at(&bench->ours, 0.5), samples_at(&bench->ours, 0.99),
+           samples_rate(&bench->ours), ours, samples_flushes(&bench->ours));
     if (stage->is_keys)
-        printf("%-12s resident %ld KiB, %ld KiB before the keys\n", name, bench_resident_kib(0),
-               bench->resident_kib);
+        printf("resident %ld KiB, %ld KiB before\n", bench_resident_kib(0), bench->resident_kib);
+    else
+        printf("leveldb %8.0f/s  cpu %5.2f us | cpu ours/leveldb %.2f (%.2f/%.2f us)\n",
+               samples_rate(&bench->alone), alone, alone > 0 ? ours / alone : 0, ours, alone);
     fflush(stdout);
 }
 
@@ -172,7 +173,8 @@ static void end_block(struct bench *bench)
     bench->ours.cpu_ns += process_cpu_ns() - bench->block_cpu_ns;
     bench->ours.flushes += flushes(bench) - bench->block_flushes;
     bench->ours.operations += (uint64_t)stage->block;
-    run_floor_block(bench);
+    if (!stage->is_keys)
+        run_floor_block(bench);
     if (++bench->block < stage->blocks)
         start_block(bench);
     else
@@ -188,7 +190,8 @@ static void on_answered(struct kv_request *request, enum err_code code)
         bench->has_failed = true;
         member_stop(bench->member);
     }
-    samples_add(&bench->ours, bench_now_ns() - client->sent_ns);
+    if (!stage_of(bench)->is_keys || bench->answered % KEYS_SAMPLED == 0)
+        samples_add(&bench->ours, bench_now_ns() - client->sent_ns);
     kv_request_release(request);
     if (bench->has_failed)
         return;
@@ -211,7 +214,8 @@ static void choose_stages(struct bench *bench, int count, char **names)
         {1000, is_quick ? 5 : 100, 10000, true, false},
     };
     static const char *const all_names[] = {"1", "64", "1000", "keys"};
-    bench->stages[bench->stage_count++] = (struct stage){64, 1, 5000, false, true};
+    if (count != 1 || strcmp(names[0], "keys"))
+        bench->stages[bench->stage_count++] = (struct stage){64, 1, 5000, false, true};
     for (size_t i = 0; i < ARRAY_COUNT(all); i++)
         for (int n = 0; n < count || (count == 0 && n == 0); n++)
             if (count == 0 || !strcmp(names[n], all_names[i])) {
@@ -225,7 +229,8 @@ static int run(struct bench *bench, const char *folder)
     struct err err = {0};
     char *path = mem_xformat("%s/member", folder), *floor_path = mem_xformat("%s/floor", folder);
     struct member_options options = {.data_path = path};
-    bench->floor = floor_open(floor_path);
+    if (!bench->stages[0].is_keys)
+        bench->floor = floor_open(floor_path);
     enum err_code code = member_open(&bench->member, &options, &err);
     if (code == ERR_OK) {
         bench->resident_kib = bench_resident_kib(0);
@@ -260,7 +265,7 @@ int main(int argc, char **argv)
     choose_stages(bench, argc - 2, argv + 2);
     printf("%d cores, values of %d bytes, floor of %d puts a batch\n", bench_cores(), VALUE_SIZE,
            FLOOR_BATCH);
-    int status = bench->stage_count > 1 ? run(bench, argv[1]) : 2;
+    int status = bench->stage_count ? run(bench, argv[1]) : 2;
     free(bench);
     return status;
 }

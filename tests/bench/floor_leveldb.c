@@ -43,6 +43,8 @@ struct floor *floor_open(const char *path)
 
 void floor_close(struct floor *floor)
 {
+    if (!floor)
+        return;
     leveldb_close(floor->db);
     leveldb_writebatch_destroy(floor->batch);
     leveldb_writeoptions_destroy(floor->write_options);

@@ -8,7 +8,7 @@
 struct floor;
 
 struct floor *floor_open(const char *path);
-void floor_close(struct floor *floor);
+void floor_close(struct floor *floor);         /* NULL is fine */
 /* One put: a row of the key with its revision and value, and a row of the revision. Every batch_size
  * puts are written together, sync=false. */
 void floor_put(struct floor *floor, const char *key, uint64_t revision, const void *value,
