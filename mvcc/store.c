@@ -637,16 +637,15 @@ enum err_code store_list(struct store *store, const struct kv_list *list, struct
 }
 
 /* The version a revision wrote; most revisions write a key once, at sub 0. */
-static enum err_code version_of(struct store *store, struct bytes key, kv_rev mod_revision,
+static enum err_code version_of(const struct view *view, struct bytes key, kv_rev mod_revision,
                                 struct arena *arena, struct head *ret, struct bytes *ret_value,
                                 struct err *err)
 {
-    struct view view = {.backend = store->backend};
     struct revision first = {mod_revision, 0};
-    enum err_code code = index_get_exact(&view, key, first, arena, ret, ret_value, err);
+    enum err_code code = index_get_exact(view, key, first, arena, ret, ret_value, err);
     if (code != ERR_NOT_FOUND)
         return code;
-    code = index_get(&view, key, mod_revision, arena, ret, ret_value, err);
+    code = index_get(view, key, mod_revision, arena, ret, ret_value, err);
     if (!code && ret->mod.main != mod_revision)
         return ERR_NOT_FOUND;
     return code;
@@ -657,7 +656,10 @@ enum err_code store_get_version(struct store *store, struct bytes key, kv_rev mo
 {
     struct head head;
     struct bytes value;
-    enum err_code code = version_of(store, key, mod_revision, arena, &head, &value, err);
+    /* A snapshot: a walk may take the row and its value away in between. */
+    struct view view = view_open(store->backend);
+    enum err_code code = version_of(&view, key, mod_revision, arena, &head, &value, err);
+    view_release(&view);
     if (!code && head.is_tombstone)
         code = ERR_NOT_FOUND;
     if (code == ERR_NOT_FOUND && mod_revision <= store->floor)

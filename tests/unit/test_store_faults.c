@@ -205,6 +205,7 @@ static void test_dead_after_failed_write(void **state)
     arena_release(&result.arena);
     fault.fail_at = fault.calls + (fault.calls - before);       /* the last call is the write */
     assert_err(fixture_apply(store, &request, &result, &err), IO);
+    arena_release(&result.arena);
     assert_int_equal(store_applied(store), applied + 1);
     assert_err(fixture_apply(store, &request, &result, &err), IO);
     assert_err(store_checkpoint(store, &err), IO);
