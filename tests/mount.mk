@@ -47,6 +47,7 @@ MOUNT_TESTS = \
 	tests/mount/43-posix.sh \
 	tests/mount/44-listing.sh \
 	tests/mount/50-commands.sh \
+	tests/mount/62-segments.sh \
 	tests/mount/80-kill.sh \
 	tests/mount/81-power.sh
 dist_check_SCRIPTS += $(MOUNT_TESTS)

@@ -53,7 +53,7 @@ static enum err_code keep_spares(struct recover *recover, struct wal *wal, struc
         folder_spare_name(name, recover->name, folder->spares[i]);
         enum err_code code = disk_open(recover->disk, name, DISK_READ, 0, &file, &size, err);
         disk_close(recover->disk, file);
-        if (!code && size == wal->segment_size && wal->spare_count < WAL_SPARE_COUNT)
+        if (!code && size == wal->segment_size && wal->spare_count < WAL_SPARE_KEPT)
             wal_push_spare(wal, folder->spares[i]);
         else if (!code)
             code = folder_drop(recover->disk, recover->name, name, err);

@@ -46,7 +46,8 @@ static size_t missing_spares(const struct wal *wal)
 /* Takes the released segments out of the log's list and gives each its future. */
 static void plan_leaving(struct wal *wal, struct wal_prepare_job *job)
 {
-    size_t wanted = missing_spares(wal);
+    size_t missing = missing_spares(wal);
+    size_t wanted = wal->spare_count < WAL_SPARE_KEPT ? WAL_SPARE_KEPT - wal->spare_count : 0;
     job->leaving_count = wal->released_count;
     job->leaving = mem_xzalloc((job->leaving_count + 1) * sizeof *job->leaving);
     for (size_t i = 0; i < job->leaving_count; i++) {
@@ -54,8 +55,9 @@ static void plan_leaving(struct wal *wal, struct wal_prepare_job *job)
         job->leaving[i] = (struct leaving){wal->segments[i].number,
                                            reuse ? wal->spare_next++ : 0};
         wanted -= reuse;
+        missing -= reuse && missing > 0;
     }
-    if (wanted > 0)
+    if (missing > 0)
         job->zero = wal->spare_next++;
     wal->segment_count -= job->leaving_count;
     wal->released_count = 0;

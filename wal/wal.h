@@ -138,7 +138,7 @@ MUST_USE enum err_code wal_flush(struct wal *wal, struct err *err);
  * A mark of at least that index must have been flushed. Memory only: wal_prepare_run does it. */
 void wal_release(struct wal *wal, raft_index index);
 
-/* Work for a worker: released segments become spare ones (or go, when there are enough), and one
+/* Work for a worker: released segments become spare ones (or go, above WAL_SPARE_KEPT), and one
  * segment of zeros is written when fewer than WAL_SPARE_COUNT are ready. NULL: nothing to do, a job
  * is in flight, or the log is dead. Ask after each wal_release and each wal_flush_end. */
 struct wal_prepare_job *wal_prepare_begin(struct wal *wal);
@@ -152,6 +152,10 @@ MUST_USE enum err_code wal_prepare_end(struct wal *wal, struct wal_prepare_job *
 
 /* One to cut to while the next is being written, and one held back for a full disk. */
 #define WAL_SPARE_COUNT 2
+/* Released segments are kept up to this many spare ones. Above WAL_SPARE_COUNT, because a segment is
+ * released later than the one that followed it was prepared: so the log goes round in the files it
+ * has, and no more zeros are written. */
+#define WAL_SPARE_KEPT 4
 
 /* --- looking --- */
 

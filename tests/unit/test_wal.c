@@ -223,7 +223,7 @@ static void test_released_segments_come_back_as_spares(void **state)
     assert_false(sim_disk_has(world->sim, "wal/0000000000000001.seg"));
     wal_get_stats(world->wal, &stats);
     assert_true(stats.segment_first > 2);
-    assert_int_equal(stats.spare_count, WAL_SPARE_COUNT);
+    assert_int_equal(stats.spare_count, WAL_SPARE_KEPT);
     for (raft_index index = 101; index <= 200; index += 10) {
         append(world, index, 1, 10, 10000);
         flush_log(world);
