@@ -17,6 +17,7 @@ libcluster_a_SOURCES = \
 	cluster/propose.c cluster/propose.h \
 	cluster/raftlog.c cluster/raftlog.h \
 	cluster/snapshotter.c \
+	cluster/settler.h cluster/settler_uv.c \
 	cluster/socket.h cluster/socket_uv.c \
 	cluster/token.h \
 	cluster/worker.h cluster/worker_threads.c

@@ -40,8 +40,9 @@ struct socket_options {
     /* A privileged peer asked the member to stop; the answer is sent when it returns. It only begins
      * the stop: socket_close comes later. NULL: refused with NOT_CAPABLE. */
     void (*stop)(void *context);
-    /* Calls settled(argument) exactly once, on the loop, maybe before it returns: when everything
-     * changed so far has been told to the kernel, or that took too long (a second). NULL: at once. */
+    /* Calls settled(argument) once, from any thread, maybe before it returns: when everything changed
+     * so far has been told to the kernel. Nobody waits longer than SOCKET_SETTLE_MAX_MS for it, and it
+     * may come after the socket is gone. NULL: nothing to wait for. */
     void (*settle)(void *context, void (*settled)(void *argument), void *argument);
 };
 

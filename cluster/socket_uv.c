@@ -10,8 +10,8 @@
  * take.
  *
  * A connection ends when its peer goes or a frame was bad. It is freed when its pipe is closed and its
- * last call is gone; a call is gone once its request is done, it is settled and its bytes are sent or
- * given up. So whatever order the callbacks come in, none finds freed memory.
+ * last call is gone; a call is gone once its request is done and its bytes are sent or given up. So
+ * whatever order the callbacks come in, none finds freed memory.
  */
 #include "cluster/socket.h"
 
@@ -26,6 +26,7 @@
 
 #include <uv.h>
 
+#include "cluster/settler.h"
 #include "proto/base/check.h"
 #include "proto/base/limits.h"
 #include "proto/base/mem.h"
@@ -39,6 +40,7 @@ struct socket {
     uv_pipe_t pipe;                 /* listens */
     struct socket_options options;
     char *path;
+    struct settler *settler;        /* NULL: nothing to wait for */
     struct list connections;
     size_t connection_count;
     bool is_closing, is_pipe_closed;
@@ -70,7 +72,7 @@ struct call {
     struct buf out;
     uv_write_t write;
     bool is_in_flight;              /* its done has yet to run */
-    bool is_settling;
+    struct settle_wait settle;
     bool is_answered, is_sending;
 };
 
@@ -79,16 +81,26 @@ static void connection_flow(struct connection *connection);
 
 /* ---- ends ---- */
 
+static void server_on_settler_closed(void *context);
+
 static void server_check_closed(struct socket *server)
 {
     if (!server->is_closing || !server->is_pipe_closed || server->connection_count)
         return;
+    if (server->settler) {          /* the last: connections wait on it */
+        struct settler *settler = server->settler;
+        server->settler = NULL;
+        settler_close(settler, server_on_settler_closed, server);
+        return;
+    }
     void (*closed)(void *) = server->closed;
     void *context = server->closed_context;
     free(server->path);
     free(server);
     closed(context);
 }
+
+static void server_on_settler_closed(void *context) { server_check_closed(context); }
 
 static void connection_check_gone(struct connection *connection)
 {
@@ -112,6 +124,7 @@ static void connection_on_closed(uv_handle_t *handle)
 static void call_free(struct call *call)
 {
     struct connection *connection = call->connection;
+    settler_cancel(&call->settle);
     list_remove(&call->link);
     connection->call_count--;
     connection->unsent_bytes -= call->out.size;
@@ -135,7 +148,7 @@ static void connection_drop(struct connection *connection)
         struct call *call = container_of(link, struct call, link);
         if (call->is_in_flight)
             kv_cancel(connection->server->options.kv, &call->kv);
-        else if (!call->is_settling && !call->is_sending)
+        else if (!call->is_sending)
             call_free(call);
     }
 }
@@ -227,11 +240,9 @@ static void call_fail(struct call *call, enum err_code code, const struct err *e
 
 /* ---- requests ---- */
 
-static void call_on_settled(void *argument)
+static void call_on_settled(struct settle_wait *wait)
 {
-    struct call *call = argument;
-    call->is_settling = false;
-    call_answer(call);
+    call_answer(container_of(wait, struct call, settle));
 }
 
 static bool is_write(const struct call *call)
@@ -242,7 +253,7 @@ static bool is_write(const struct call *call)
 static void call_on_done(struct kv_request *request, enum err_code code)
 {
     struct call *call = container_of(request, struct call, kv);
-    const struct socket_options *options = &call->connection->server->options;
+    struct settler *settler = call->connection->server->settler;
     call->is_in_flight = false;
     if (code != ERR_OK) {
         call_fail(call, code, &request->err);
@@ -252,9 +263,9 @@ static void call_on_done(struct kv_request *request, enum err_code code)
     call->response.revision = request->revision;
     if (call->request.kind == SOCKET_RANGE || is_write(call))
         call->response.result = request->result;
-    if (is_write(call) && options->settle && !call->connection->is_closing) {
-        call->is_settling = true;
-        options->settle(options->context, call_on_settled, call);
+    if (is_write(call) && settler && !call->connection->is_closing) {
+        call->settle.done = call_on_settled;
+        settler_wait(settler, &call->settle);
         return;
     }
     call_answer(call);
@@ -535,6 +546,8 @@ enum err_code socket_open(struct socket **ret, struct uv_loop_s *loop,
     server->path = mem_xstrdup(options->path);
     server->options.path = server->path;
     list_init(&server->connections);
+    if (options->settle)
+        server->settler = settler_new(loop, options->settle, options->context);
     CHECK(uv_pipe_init(loop, &server->pipe, 0) == 0);
     int result = uv_pipe_open(&server->pipe, fd);
     if (result < 0)

@@ -4,6 +4,7 @@
 #ifndef TESTS_UNIT_FAKE_MEMBER_H
 #define TESTS_UNIT_FAKE_MEMBER_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <uv.h>
@@ -18,6 +19,15 @@ struct fake_item {
     struct buf key, value;
     kv_rev create, mod;
     int64_t version;
+};
+
+struct fake_member;
+
+/* Who tells the kernel is another thread, as in a mount: it answers as soon as it is let. */
+struct fake_notice {
+    struct fake_member *member;
+    void (*settled)(void *argument);
+    void *argument;
 };
 
 struct fake_member {
@@ -35,10 +45,14 @@ struct fake_member {
     atomic_bool is_holding;             /* answer nothing but canceled requests */
     atomic_bool in_reverse;
     atomic_bool is_ending;
+    atomic_bool is_silent;              /* nobody is told that the kernel knows */
     atomic_int fail_with;               /* every request ends so */
     /* read by the test */
     atomic_int in_flight, in_flight_max, canceled, settles, stops, ranges, privileged, unprivileged;
     atomic_bool is_closed;
+    /* the first writes wait for threads, later ones for nothing */
+    struct fake_notice notices[4];
+    pthread_t tellers[4];
 };
 
 /* ---- the keys ---- */
@@ -262,11 +276,26 @@ static const struct kv_ops fake_ops = {
 
 /* ---- the thread ---- */
 
+static inline void *fake_tell(void *context)
+{
+    struct fake_notice *notice = context;
+    while (atomic_load(&notice->member->is_silent))
+        poll(NULL, 0, 1);
+    notice->settled(notice->argument);
+    return NULL;
+}
+
 static inline void fake_settle(void *context, void (*settled)(void *), void *argument)
 {
     struct fake_member *member = context;
+    size_t place = (size_t)atomic_load(&member->settles);
+    if (place >= ARRAY_COUNT(member->notices)) {
+        settled(argument);
+    } else {
+        member->notices[place] = (struct fake_notice){member, settled, argument};
+        CHECK(pthread_create(&member->tellers[place], NULL, fake_tell, &member->notices[place]) == 0);
+    }
     atomic_fetch_add(&member->settles, 1);
-    settled(argument);
 }
 
 static inline void fake_stop(void *context)
@@ -313,6 +342,9 @@ static inline void fake_member_end(struct fake_member *member)
     if (!atomic_exchange(&member->is_ending, true))
         uv_async_send(&member->wake);
     pthread_join(member->thread, NULL);
+    atomic_store(&member->is_silent, false);            /* later than the socket's end */
+    for (int i = 0; i < atomic_load(&member->settles) && i < (int)ARRAY_COUNT(member->tellers); i++)
+        pthread_join(member->tellers[i], NULL);
     assert_true(atomic_load(&member->is_closed));
     assert_true(list_is_empty(&member->waiting));
     assert_int_equal(uv_loop_close(&member->loop), 0);

@@ -84,6 +84,46 @@ static void test_a_write_waits_until_it_is_settled_and_a_read_does_not(void **st
     client_close(&client);
 }
 
+static void test_a_write_does_not_wait_for_ever_and_a_late_notice_harms_nobody(void **state)
+{
+    struct fake_member *member = *state;
+    struct client client = open_client(member);
+    atomic_store(&member->is_silent, true);
+    assert_ok(put(&client, "/a", BYTES_LITERAL("1")));
+    atomic_store(&member->is_silent, false);
+    assert_ok(put(&client, "/a", BYTES_LITERAL("2")));
+    assert_int_equal(atomic_load(&member->settles), 2);
+    client_close(&client);
+}
+
+static void send_put(struct client *client)
+{
+    struct buf out = {0};
+    struct kv_op op = {.kind = KV_OP_PUT,
+                       .put = {.key = BYTES_LITERAL("/a"), .value = BYTES_LITERAL("1")}};
+    struct socket_request request = {.kind = SOCKET_TXN,
+                                     .txn = {.success = &op, .success_count = 1}};
+    socket_request_encode(&request, &out);
+    assert_int_equal(send(client->fd, out.data, out.size, 0), out.size);
+    buf_release(&out);
+}
+
+static void test_who_leaves_or_stops_does_not_wait_for_the_kernel(void **state)
+{
+    struct fake_member *member = *state;
+    struct client first = open_client(member), second = open_client(member);
+    atomic_store(&member->is_silent, true);
+    send_put(&first);
+    WAIT_FOR(atomic_load(&member->settles) == 1);
+    client_close(&first);
+    send_put(&second);
+    WAIT_FOR(atomic_load(&member->settles) == 2);
+    atomic_store(&member->is_ending, true);
+    fake_member_wake(member);
+    WAIT_FOR(atomic_load(&member->is_closed));
+    client_close(&second);
+}
+
 static void test_a_refusal_arrives_with_its_text(void **state)
 {
     struct fake_member *member = *state;
@@ -547,6 +587,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_MEMBER(test_a_put_is_read_back),
         WITH_MEMBER(test_a_write_waits_until_it_is_settled_and_a_read_does_not),
+        WITH_MEMBER(test_a_write_does_not_wait_for_ever_and_a_late_notice_harms_nobody),
+        WITH_MEMBER(test_who_leaves_or_stops_does_not_wait_for_the_kernel),
         WITH_MEMBER(test_a_refusal_arrives_with_its_text),
         WITH_MEMBER(test_a_long_range_comes_in_pieces),
         WITH_MEMBER(test_a_limit_counts_over_all_pieces),
