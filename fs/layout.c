@@ -320,11 +320,12 @@ static uint64_t file_id(const struct layout *layout, struct bytes directory, str
     return id;
 }
 
-/* A record that does not decode counts as absent, on every member. */
+/* A record that does not decode counts as absent, on every member. The xattrs borrow from the record: from
+ * a copy of it, because the file outlives the answer that it was found in. */
 static bool decode_record(struct bytes record, kv_rev mod_revision, struct arena *arena,
                           struct meta *ret)
 {
-    if (mod_revision != 0 && meta_decode(record, arena, ret) == ERR_OK)
+    if (mod_revision != 0 && meta_decode(arena_copy(arena, record), arena, ret) == ERR_OK)
         return true;
     memset(ret, 0, sizeof(*ret));
     return false;

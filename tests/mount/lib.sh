@@ -85,7 +85,7 @@ clean_up() {
     fi
     if [ "$status" != 0 ] && [ "$status" != 77 ]; then
         say "--- the daemon said:"
-        tail -n 60 "$log"
+        tail -n "${LOG_LINES:-60}" "$log"
     fi
     if [ -n "${KEEP-}" ]; then
         say "kept: $work"
