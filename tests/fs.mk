@@ -38,3 +38,11 @@ tests_unit_test_op_file_LDADD = $(SIM_MOUNT_LDADD)
 UNIT += tests/unit/test_op_tree
 tests_unit_test_op_tree_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_tree_LDADD = $(SIM_MOUNT_LDADD)
+
+UNIT += tests/unit/test_op_lock
+tests_unit_test_op_lock_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_op_lock_LDADD = $(SIM_MOUNT_LDADD)
+
+UNIT += tests/unit/test_notify
+tests_unit_test_notify_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_notify_LDADD = $(SIM_MOUNT_LDADD)

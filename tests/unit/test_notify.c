@@ -1,0 +1,157 @@
+/* The notifier: what changes elsewhere is told to the kernel, by another thread, in bounded room. */
+#include "tests/test.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "fs/notify.h"
+#include "tests/sim/sim_mount.h"
+
+static int setup(void **state)
+{
+    struct sim_mount *mount = malloc(sizeof(*mount));
+    sim_mount_init(mount);
+    *state = mount;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    sim_mount_release(*state);
+    free(*state);
+    return 0;
+}
+
+static void on_settled(void *context) { sem_post(context); }
+
+static void settle(struct sim_mount *mount)
+{
+    sem_t settled;
+    sem_init(&settled, 0, 0);
+    notify_settle(mount->fs, on_settled, &settled);
+    sem_wait(&settled);
+    sem_destroy(&settled);
+}
+
+static size_t count_notes(struct sim_mount *mount, enum kernel_note_kind kind, uint64_t node)
+{
+    size_t count = 0;
+    settle(mount);
+    pthread_mutex_lock(&mount->kernel.mutex);
+    for (size_t i = 0; i < mount->kernel.note_count; i++)
+        count += mount->kernel.notes[i].kind == kind && mount->kernel.notes[i].node == node;
+    pthread_mutex_unlock(&mount->kernel.mutex);
+    return count;
+}
+
+static void test_changes_elsewhere_are_told(void **state)
+{
+    struct sim_mount *mount = *state;
+    uint64_t node;
+    kv_direct_other_put(&mount->direct, "/f", "1");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    size_t names = count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT);
+    kv_direct_other_put(&mount->direct, "/f", "2");
+    assert_int_equal(count_notes(mount, KERNEL_NOTE_ATTR, node), 1);
+    assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT), names);
+    kv_direct_other_delete(&mount->direct, "/f");
+    assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT), names + 1);
+}
+
+/* What this mount saves is not told to it. */
+static void test_own_changes_are_not_told(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "1");
+    assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_TRUNC, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "mine"), 0);
+    size_t before = count_notes(mount, KERNEL_NOTE_ATTR, file.node);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_int_equal(count_notes(mount, KERNEL_NOTE_ATTR, file.node), before);
+}
+
+/* Holds the notifier inside a note, so that the queue fills. */
+struct gate {
+    pthread_mutex_t mutex;
+    const struct kernel_ops *real;
+    struct kernel_ops ops;
+    size_t names, attrs;
+};
+
+static struct gate gate;
+
+static int gated_note(struct kernel *kernel, const struct kernel_note *note)
+{
+    (void)kernel;
+    pthread_mutex_lock(&gate.mutex);
+    if (note->kind == KERNEL_NOTE_ATTR)
+        gate.attrs++;
+    else
+        gate.names++;
+    pthread_mutex_unlock(&gate.mutex);
+    return 0;
+}
+
+static void test_overflow_forgets_everything(void **state)
+{
+    struct sim_mount *mount = *state;
+    uint64_t node;
+    kv_direct_other_put(&mount->direct, "/f", "1");
+    kv_direct_other_put(&mount->direct, "/d/g", "1");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "d", &node), 0);
+    settle(mount);
+    pthread_mutex_init(&gate.mutex, NULL);
+    gate.real = mount->kernel.kernel.ops;
+    gate.ops = *gate.real;
+    gate.ops.note = gated_note;
+    gate.names = gate.attrs = 0;
+    mount->kernel.kernel.ops = &gate.ops;
+
+    pthread_mutex_lock(&gate.mutex);
+    for (uint64_t i = 0; i < 40000; i++)
+        notify_attr(mount->fs, 1000000 + i);
+    pthread_mutex_unlock(&gate.mutex);
+    settle(mount);
+    assert_true(gate.attrs < 40000);            /* most were never told one by one */
+    assert_true(gate.names >= 2);               /* instead every name that is known was */
+    mount->kernel.kernel.ops = gate.real;
+    pthread_mutex_destroy(&gate.mutex);
+}
+
+static void test_repeated_notes_are_one(void **state)
+{
+    struct sim_mount *mount = *state;
+    pthread_mutex_init(&gate.mutex, NULL);
+    gate.real = mount->kernel.kernel.ops;
+    gate.ops = *gate.real;
+    gate.ops.note = gated_note;
+    gate.names = gate.attrs = 0;
+    settle(mount);
+    mount->kernel.kernel.ops = &gate.ops;
+    pthread_mutex_lock(&gate.mutex);
+    for (int i = 0; i < 1000; i++) {
+        notify_attr(mount->fs, 77);
+        notify_entry(mount->fs, 1, BYTES_LITERAL("name"));
+    }
+    pthread_mutex_unlock(&gate.mutex);
+    settle(mount);
+    assert_true(gate.attrs + gate.names <= 4);  /* two may have been taken out before the rest came */
+    assert_true(gate.attrs >= 1 && gate.names >= 1);
+    mount->kernel.kernel.ops = gate.real;
+    pthread_mutex_destroy(&gate.mutex);
+}
+
+#define WITH_MOUNT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_MOUNT(test_changes_elsewhere_are_told),
+        WITH_MOUNT(test_own_changes_are_not_told),
+        WITH_MOUNT(test_overflow_forgets_everything),
+        WITH_MOUNT(test_repeated_notes_are_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
