@@ -99,13 +99,37 @@ static void open_answer(struct fs_op *op, struct handle *handle)
         give_up(handle);
 }
 
+/* A file that was replaced between the walk to it and this OPEN, and again between the second walk and
+ * the second OPEN: the thread reads what stood there when it looked, as it would have had it been a
+ * moment earlier. */
+static void open_replaced(struct fs_op *op)
+{
+    struct node *node = op->node;
+    if (wants_writing(op) || !node->told.known || !S_ISREG(node->told.attr.st_mode) ||
+        handle_may_answer_estale(op->fs->handles, op->request.pid)) {
+        op_answer_errno(op, ESTALE);
+        return;
+    }
+    struct fs_file file = {.attr = node->told.attr, .has_key = true,
+                           .create_revision = node->told.create_revision,
+                           .mod_revision = node->told.mod_revision};
+    struct handle *handle = open_handle(op, node, &file, op_key(op, node), file.mod_revision);
+    if (!handle) {
+        op_answer_errno(op, ENFILE);
+        return;
+    }
+    handle->removed = true;
+    handle_update_pins(node);
+    open_answer(op, handle);
+}
+
 /* The kernel names a file that is gone (/proc/self/fd/N of an unlinked one): whoever has it open shows
  * what it is. */
 static void open_removed(struct fs_op *op)
 {
     struct node *node = op->node;
     if (list_is_empty(&node->handles)) {
-        op_answer_errno(op, ESTALE);
+        open_replaced(op);
         return;
     }
     struct handle *other = container_of(node->handles.previous, struct handle, of_node);
