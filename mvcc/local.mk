@@ -8,6 +8,7 @@ libmvcc_a_SOURCES = \
 	mvcc/compact.c \
 	mvcc/config.c mvcc/config.h \
 	mvcc/hash.c \
+	mvcc/home.h \
 	mvcc/index.c mvcc/index.h \
 	mvcc/names.c mvcc/names.h mvcc/names_internal.h mvcc/names_past.c \
 	mvcc/names_validate.c \

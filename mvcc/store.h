@@ -46,6 +46,32 @@ enum err_code store_open(struct store **ret, const struct store_options *options
 /* NULL is fine. No reader may be inside. */
 void store_close(struct store *store);
 
+/* ---- a store that came from another member; any thread ---- */
+
+/* What a backend's rows say of the state they hold. */
+struct store_mark {
+    raft_index applied;
+    raft_term term;
+    kv_rev revision;
+    struct buf configuration;           /* encoded by raft's conf_state; empty before the first */
+};
+void store_mark_release(struct store_mark *mark);       /* harmless on a zeroed one */
+
+/* Reads the mark of an open backend, of any member. Errors: CORRUPT (unknown format, m rows missing or
+ * damaged), NOT_FOUND (the backend is empty), IO. */
+enum err_code store_peek(struct backend *backend, struct store_mark *ret,
+                         struct err *err) MUST_USE;
+
+/* Makes the store in options->backend this member's own: checks its format and cluster, loads it as
+ * store_open would, writes this member's identity into it and makes that durable. Doing it again is
+ * harmless. The backend is borrowed: it stays open, on failure too, and nobody else writes to it
+ * (options->create counts as unset). *ret is the state to go on from. Errors:
+ *   CORRUPT    another cluster's store, an unknown format, m rows missing or damaged; nothing was written
+ *   NOT_FOUND  the backend is empty
+ *   IO         the backend, or it does not become durable */
+enum err_code store_adopt(const struct store_options *options, struct store_mark *ret,
+                          struct err *err) MUST_USE;
+
 /* The state a core starts from. Any thread. */
 raft_index store_applied(struct store *store);          /* published */
 raft_term store_applied_term(struct store *store);

@@ -49,6 +49,9 @@
 #define NAME_DEPTH_MAX 256              /* deeper names get no rows in the live names */
 #define COMPACT_STEP_ROWS 1000          /* rows of one compaction step (etcd's compaction-batch-limit) */
 #define RANGE_CHUNK_ROWS 64             /* rows the loop reads in one go */
+#define HOME_FILES_MAX 32768            /* of one copy of a store: 256 GiB in tables of 8 MiB */
+#define HOME_FILE_SIZE_MAX (1LL << 40)  /* bounds what a sender can announce */
+#define HOME_MANIFEST_SIZE_MAX (2 * MIB) /* the list of the files of a copy, in one message */
 
 /* --- the local socket --- */
 #define SOCKET_CONNECTIONS_MAX 64       /* commands of people and scripts; each may hold some requests */
