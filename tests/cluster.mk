@@ -3,7 +3,7 @@
 # the member: each links what its folder may use
 CLUSTER_LIBS = libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a
 CLUSTER_LDADD = $(CLUSTER_LIBS) $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) $(CMOCKA_LIBS) -lpthread
-EXTRA_DIST += tests/sim/sim_worker.h
+EXTRA_DIST += tests/sim/sim_worker.h tests/sim/sim_net.h
 
 UNIT += tests/unit/test_raftlog
 tests_unit_test_raftlog_CFLAGS = $(UNIT_CFLAGS)

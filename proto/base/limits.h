@@ -38,6 +38,22 @@
 #define SESSION_IDLE_NS (3600LL * 1000000000LL)
 #define PAYLOAD_SIZE_MAX (2 * MIB)      /* one entry: a request and its headers */
 
+/* --- between members --- */
+#define NET_SILENCE_MAX_MS 3000         /* unacknowledged bytes: several elections, less than timeo */
+#define NET_LINGER_MAX_MS 1000          /* a last sentence to somebody who may not be listening */
+#define NET_UNSENT_BYTES_MAX (8 * MIB)  /* of one stream */
+#define FRAME_SIZE_MAX (4 * MIB)        /* bounds what one length field can make a reader allocate */
+#define FRAME_MESSAGES_BYTES (1 * MIB)  /* messages are gathered up to this; one may be larger */
+#define FRAME_MESSAGES_MAX 4096         /* in one frame */
+#define PEER_QUEUE_MESSAGES_MAX 4096    /* waiting for one peer: several full windows */
+#define PEER_QUEUE_BYTES_MAX (16 * MIB) /* on top of what its stream holds; half of it is payloads
+                                           that the log keeps in memory anyway */
+#define PEER_FRAMES_BYTES_MAX (8 * MIB) /* the member's own frames waiting for one peer, per channel */
+#define PEER_INCOMING_MAX 256           /* streams: two of each member, those they replace, strangers */
+#define PEER_HELLO_MAX_MS 2000          /* from a stream to its hello, or to the answer */
+#define PEER_BACKOFF_MIN_MS 10          /* a restarting member is back within a few of these */
+#define PEER_BACKOFF_MAX_MS 1000        /* less than a person waits; costs nothing */
+
 /* --- log --- */
 #define SEGMENT_SIZE_DEFAULT (64 * MIB) /* large enough that cuts are rare, small enough to recycle */
 #define SEGMENT_SIZE_MIN (256 * KIB)    /* tests */
@@ -75,6 +91,10 @@ static_assert(PAYLOAD_SIZE_MAX < RECORD_SIZE_MAX, "a record holds any entry");
 static_assert(SEGMENT_SIZE_DEFAULT > 4 * RECORD_SIZE_MAX, "a segment holds several records");
 static_assert(SOCKET_RESPONSE_SIZE_MAX > 16 * REQUEST_SIZE_MAX,
               "the first piece of a range is 16 items, however large");
+static_assert(PAYLOAD_SIZE_MAX + MESSAGE_SIZE_MAX < FRAME_SIZE_MAX, "a frame holds any message");
+static_assert(FRAME_SIZE_MAX < NET_UNSENT_BYTES_MAX, "a stream takes a frame behind a frame");
+static_assert(FRAME_SIZE_MAX < PEER_QUEUE_BYTES_MAX, "a queue holds any message");
+static_assert(FRAME_SIZE_MAX < PEER_FRAMES_BYTES_MAX, "and any frame");
 static_assert(ELECTION_DEFAULT_MS >= 5 * HEARTBEAT_DEFAULT_MS, "a lost heartbeat is no election");
 
 #endif
