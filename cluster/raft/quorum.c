@@ -8,9 +8,7 @@ uint64_t quorum_committed(const struct raft_id_set *voters, acked_function *acke
         return UINT64_MAX;
     uint64_t reached[RAFT_MEMBERS_MAX]; /* ascending */
     for (size_t i = 0; i < voters->count; i++) {
-        uint64_t index = 0;
-        if (!acked(context, voters->ids[i], &index))
-            index = 0;
+        uint64_t index = acked(context, voters->ids[i]);
         size_t place = i;
         for (; place > 0 && reached[place - 1] > index; place--)
             reached[place] = reached[place - 1];

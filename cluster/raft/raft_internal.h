@@ -123,8 +123,8 @@ struct tracker {
 
 enum vote_result { VOTE_PENDING = 1, VOTE_LOST, VOTE_WON };
 
-/* How far one voter has come; false when nothing is known of it. */
-typedef bool acked_function(const void *context, raft_id id, uint64_t *ret_index);
+/* How far one voter has come; 0 when nothing is known of it. */
+typedef uint64_t acked_function(const void *context, raft_id id);
 
 /* The highest index that a majority has reached; UINT64_MAX for no voters, so that the minimum over
  * both halves of a joint configuration is right. */

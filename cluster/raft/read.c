@@ -94,12 +94,11 @@ void raft_read_request_step(struct raft *raft, const struct raft_message *messag
         begin(raft, request);
 }
 
-static bool position_of(const void *context, raft_id id, uint64_t *ret_position)
+static uint64_t position_of(const void *context, raft_id id)
 {
     const struct progress *progress = tracker_find((struct tracker *)(uintptr_t)context, id);
     CHECK(progress); /* only voters are asked about */
-    *ret_position = progress->read_acked;
-    return true;
+    return progress->read_acked;
 }
 
 void raft_read_acknowledge(struct raft *raft, struct progress *progress, struct bytes context)

@@ -154,12 +154,10 @@ void raft_broadcast_heartbeat(struct raft *raft)
 
 /* --- the leader hears back -------------------------------------------------------------------- */
 
-static bool match_of(const void *context, raft_id id, uint64_t *ret_index)
+static uint64_t match_of(const void *context, raft_id id)
 {
     const struct progress *progress = tracker_find((struct tracker *)(uintptr_t)context, id);
-    if (progress)
-        *ret_index = progress->match;
-    return progress != NULL;
+    return progress ? progress->match : 0;
 }
 
 /* What the majority has, and everyone of the required set. Of an earlier term nothing is committed
@@ -167,11 +165,8 @@ static bool match_of(const void *context, raft_id id, uint64_t *ret_index)
 bool raft_maybe_commit(struct raft *raft)
 {
     uint64_t index = quorum_joint_committed(&raft->tracker.config, match_of, &raft->tracker);
-    for (size_t i = 0; i < raft->required.count; i++) {
-        uint64_t match = 0;
-        match_of(&raft->tracker, raft->required.ids[i], &match);
-        index = min_u64(index, match);
-    }
+    for (size_t i = 0; i < raft->required.count; i++)
+        index = min_u64(index, match_of(&raft->tracker, raft->required.ids[i]));
     if (index <= raft->log.committed || raft_log_term_within(&raft->log, index) != raft->term)
         return false;
     raft_log_commit_to(&raft->log, index);

@@ -47,26 +47,24 @@ static void add_voters(const struct script_arg *ids, struct raft_id_set *set, st
     }
 }
 
-static bool index_of(const void *context, raft_id id, uint64_t *ret_index)
+static bool is_known(const struct lookup *lookup, raft_id id)
 {
-    const char *value = lookup_value(context, id);
-    if (!value || strcmp(value, "_") == 0)
-        return false;
-    *ret_index = strtoull(value, NULL, 10);
-    return true;
+    const char *value = lookup_value(lookup, id);
+    return value && strcmp(value, "_") != 0;
+}
+
+static uint64_t index_of(const void *context, raft_id id)
+{
+    return is_known(context, id) ? strtoull(lookup_value(context, id), NULL, 10) : 0;
 }
 
 /* How many voters have a lower index. */
 static size_t bar_of(const struct raft_id_set *ids, const struct lookup *lookup, raft_id id)
 {
-    uint64_t own = 0;
+    uint64_t own = index_of(lookup, id);
     size_t lower = 0;
-    index_of(lookup, id, &own);
-    for (size_t i = 0; i < ids->count; i++) {
-        uint64_t other = 0;
-        index_of(lookup, ids->ids[i], &other);
-        lower += other < own;
-    }
+    for (size_t i = 0; i < ids->count; i++)
+        lower += index_of(lookup, ids->ids[i]) < own;
     return lower;
 }
 
@@ -78,8 +76,8 @@ static void describe(struct buf *output, const struct raft_id_set *ids, const st
     }
     buf_append_format(output, "%*s    idx\n", (int)ids->count, "");
     for (size_t i = 0; i < ids->count; i++) {
-        uint64_t index = 0;
-        bool known = index_of(lookup, ids->ids[i], &index);
+        uint64_t index = index_of(lookup, ids->ids[i]);
+        bool known = is_known(lookup, ids->ids[i]);
         size_t bar = known ? bar_of(ids, lookup, ids->ids[i]) : 0;
         for (size_t j = 0; j < bar; j++)
             buf_append_u8(output, 'x');
