@@ -163,7 +163,9 @@ const struct entry *raft_log_slice(struct raft *raft, raft_index low, raft_index
                                    uint64_t size_max, size_t *ret_count)
 {
     const struct raft_log *log = &raft->log;
-    CHECK(raft_log_first_index(log) <= low && low <= high && high <= raft_log_last_index(log) + 1);
+    CHECK(raft_log_first_index(log) <= low);
+    CHECK(low <= high);
+    CHECK(high <= raft_log_last_index(log) + 1);
     size_t count = count_fitting(log, low, high, size_max);
     *ret_count = count;
     if (count == 0)
@@ -238,7 +240,8 @@ void raft_log_append(struct raft *raft, const struct entry *entries, size_t coun
 {
     struct raft_log *log = &raft->log;
     raft_index first = entries[0].index;
-    CHECK(count > 0 && first > log->committed);
+    CHECK(count > 0);
+    CHECK(first > log->committed);
     CHECK(first <= raft_log_last_index(log) + 1);
     make_room(raft, count);
     if (first <= log->offset) {
@@ -293,7 +296,8 @@ void raft_log_commit_to(struct raft_log *log, raft_index index)
 
 void raft_log_applied_to(struct raft_log *log, raft_index index, uint64_t size)
 {
-    CHECK(index <= log->committed && index >= log->applied);
+    CHECK(index <= log->committed);
+    CHECK(index >= log->applied);
     log->applied = index;
     log->applying = max_u64(log->applying, index);
     log->applying_size -= min_u64(log->applying_size, size);

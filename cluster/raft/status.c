@@ -74,9 +74,11 @@ void raft_set_randomized_election_timeout(struct raft *raft, uint32_t ticks)
 
 static void validate_log(const struct raft_log *log)
 {
-    CHECK(log->applied <= log->applying && log->applying <= log->committed);
+    CHECK(log->applied <= log->applying);
+    CHECK(log->applying <= log->committed);
     CHECK(log->committed <= raft_log_last_index(log));
-    CHECK(log->offset <= log->in_progress && log->in_progress <= log->offset + log->count);
+    CHECK(log->offset <= log->in_progress);
+    CHECK(log->in_progress <= log->offset + log->count);
     CHECK(log->start + log->count <= log->capacity);
     CHECK(!log->has_snapshot || log->offset > log->snapshot.mark.index);
     CHECK(log->has_snapshot || !log->snapshot_in_progress);
@@ -132,5 +134,6 @@ void raft_validate(const struct raft *raft)
     validate_tracker(raft);
     validate_role(raft);
     CHECK(raft->filling->after_count > 0 || !raft_log_has_next_unstable(&raft->log));
-    CHECK(raft->reads.count <= RAFT_READS_MAX && raft->pending_reads.count <= RAFT_READS_MAX);
+    CHECK(raft->reads.count <= RAFT_READS_MAX);
+    CHECK(raft->pending_reads.count <= RAFT_READS_MAX);
 }
