@@ -9,56 +9,94 @@ check_PROGRAMS += tests/script/raft-script
 tests_script_raft_script_SOURCES = tests/script/raft-script.c $(RAFT_SCRIPT_SOURCES)
 tests_script_raft_script_LDADD = libraft.a libbase.a
 
+noinst_HEADERS += tests/unit/raft_fixture.h
+
+RAFT_UNIT =
+UNIT += $(RAFT_UNIT)
 RAFT_STORAGE = tests/script/raft_storage.c tests/script/raft_storage.h
 
-UNIT += tests/unit/test_raft_random
+RAFT_UNIT += tests/unit/test_raft_random
 tests_unit_test_raft_random_SOURCES = tests/unit/test_raft_random.c $(RAFT_STORAGE)
 tests_unit_test_raft_random_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raft_random_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
 
-UNIT += tests/unit/test_raft_wire
+RAFT_UNIT += tests/unit/test_raft_wire
 tests_unit_test_raft_wire_SOURCES = tests/unit/test_raft_wire.c
 tests_unit_test_raft_wire_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raft_wire_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
 
-UNIT += tests/unit/test_raft_print
+RAFT_UNIT += tests/unit/test_raft_print
 tests_unit_test_raft_print_SOURCES = tests/unit/test_raft_print.c
 tests_unit_test_raft_print_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raft_print_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
 
-UNIT += tests/unit/test_raft_memory
+RAFT_UNIT += tests/unit/test_raft_memory
 tests_unit_test_raft_memory_SOURCES = tests/unit/test_raft_memory.c $(RAFT_STORAGE)
 tests_unit_test_raft_memory_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raft_memory_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
 
-UNIT += tests/unit/test_raft_core
+RAFT_UNIT += tests/unit/test_raft_core
 tests_unit_test_raft_core_SOURCES = tests/unit/test_raft_core.c $(RAFT_STORAGE)
 tests_unit_test_raft_core_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raft_core_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
 
-UNIT += tests/unit/test_raft_garbage
+RAFT_UNIT += tests/unit/test_raft_config
+tests_unit_test_raft_config_SOURCES = tests/unit/test_raft_config.c $(RAFT_STORAGE)
+tests_unit_test_raft_config_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_config_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
+RAFT_UNIT += tests/unit/test_raft_progress
+tests_unit_test_raft_progress_SOURCES = tests/unit/test_raft_progress.c $(RAFT_STORAGE)
+tests_unit_test_raft_progress_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_progress_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
+RAFT_UNIT += tests/unit/test_raft_log
+tests_unit_test_raft_log_SOURCES = tests/unit/test_raft_log.c $(RAFT_STORAGE)
+tests_unit_test_raft_log_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_log_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
+RAFT_UNIT += tests/unit/test_raft_election
+tests_unit_test_raft_election_SOURCES = tests/unit/test_raft_election.c $(RAFT_STORAGE)
+tests_unit_test_raft_election_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_raft_election_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
+
+RAFT_UNIT += tests/unit/test_raft_garbage
 tests_unit_test_raft_garbage_SOURCES = tests/unit/test_raft_garbage.c $(RAFT_STORAGE)
 tests_unit_test_raft_garbage_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raft_garbage_LDADD = libraft.a libbase.a $(CMOCKA_LIBS)
 
 # Etcd's conversations, which stand outside of this tree, and our own.
-dist_check_SCRIPTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh
-TESTS += tests/script/raft-conformance.sh tests/script/raft-scenarios.sh
+RAFT_TALKS = tests/script/raft-conformance.sh tests/script/raft-scenarios.sh
+dist_check_SCRIPTS += $(RAFT_TALKS)
+TESTS += $(RAFT_TALKS)
 EXTRA_DIST += \
 	tests/script/raft/append_answer_after_term_change.txt \
+	tests/script/raft/apply_in_pages.txt \
+	tests/script/raft/apply_in_pages_sync.txt \
+	tests/script/raft/change_not_applied.txt \
+	tests/script/raft/change_pending.txt \
+	tests/script/raft/change_unchecked.txt \
+	tests/script/raft/decisions.txt \
+	tests/script/raft/demoted_leader.txt \
 	tests/script/raft/disruptive_server.txt \
 	tests/script/raft/disruptive_server_no_prevote.txt \
 	tests/script/raft/figure_7.txt \
 	tests/script/raft/figure_8.txt \
 	tests/script/raft/figure_8_overwritten.txt \
+	tests/script/raft/forget_leader.txt \
+	tests/script/raft/forget_leader_lease.txt \
 	tests/script/raft/inflight_bytes.txt \
 	tests/script/raft/joint_implicit.txt \
+	tests/script/raft/joint_left_by_itself.txt \
+	tests/script/raft/joint_left_by_next_leader.txt \
+	tests/script/raft/learner_votes.txt \
 	tests/script/raft/no_forwarding.txt \
 	tests/script/raft/one_voter_async.txt \
 	tests/script/raft/paper_5_1_terms.txt \
 	tests/script/raft/paper_5_2_elections.txt \
 	tests/script/raft/paper_5_3_replication.txt \
 	tests/script/raft/paper_5_4_1_restriction.txt \
+	tests/script/raft/prevote_of_an_earlier_term.txt \
 	tests/script/raft/read_index.txt \
 	tests/script/raft/read_index_leader_change.txt \
 	tests/script/raft/read_index_lease.txt \
@@ -70,9 +108,13 @@ EXTRA_DIST += \
 	tests/script/raft/snapshot_async.txt \
 	tests/script/raft/snapshot_inactive.txt \
 	tests/script/raft/snapshot_lost.txt \
+	tests/script/raft/snapshot_of_no_use.txt \
+	tests/script/raft/snapshot_while_joint.txt \
 	tests/script/raft/transfer.txt \
+	tests/script/raft/transfer_catches_up.txt \
 	tests/script/raft/two_snapshots.txt \
 	tests/script/raft/uncommitted_limit.txt \
+	tests/script/raft/unreachable.txt \
 	tests/script/raft/vote_request_waits.txt
 
 EXTRA_PROGRAMS += tests/bench/bench_raft

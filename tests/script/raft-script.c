@@ -44,7 +44,7 @@ static size_t run(struct buf *text, const char *name, struct buf *out)
     static struct trace trace = {write_trace};
     struct session *session = mem_xzalloc(sizeof(*session));
     raft_env_init(&session->env);
-    session->env.trace = getenv("RAFT_TRACE") ? &trace : NULL;
+    session->env.outer_trace = getenv("RAFT_TRACE") ? &trace : NULL;
     size_t different = script_run((char *)text->data, name, run_command, session, out);
     raft_env_release(&session->env);
     free(session);

@@ -52,9 +52,19 @@ static size_t find_message(const struct raft_messages *messages, raft_id to, int
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+static void write_trace(struct trace *trace, const char *line)
+{
+    struct raft_env *env = container_of(trace, struct raft_env, trace);
+    if (env->shows_trace)
+        buf_append_format(env->output, "%s\n", line);
+    if (env->outer_trace)
+        env->outer_trace->write(env->outer_trace, line);
+}
+
 void raft_env_init(struct raft_env *env)
 {
     memset(env, 0, sizeof(*env));
+    env->trace.write = write_trace;
 }
 
 static void release_node(struct raft_env *env, struct raft_node *node)
@@ -176,7 +186,7 @@ static void add_node(struct raft_env *env, const struct raft_config *config,
     node->config.seed = node->config.id;
     node->config.log = &node->storage.view;
     node->config.mem = &env->mem;
-    node->config.trace = env->trace;
+    node->config.trace = &env->trace;
     if (raft_new(&node->config, &node->raft, &err)) {
         print_line(output, err.text);
         raft_storage_release(&node->storage);
@@ -700,6 +710,8 @@ static bool group_command(struct raft_env *env, const struct script_command *com
         add_nodes(env, command, output);
     else if (strcmp(name, "log-level") == 0)
         env->quiet = strcmp(command->args[0].key, "none") == 0;
+    else if (strcmp(name, "trace") == 0)
+        env->shows_trace = script_flag(command, "on");
     else if (strcmp(name, "deliver-msgs") == 0)
         deliver_messages(env, command, output);
     else if (strcmp(name, "process-ready") == 0)
@@ -728,6 +740,7 @@ static void silence(struct buf *output)
 bool raft_env_command(struct raft_env *env, const struct script_command *command,
                       struct buf *output)
 {
+    env->output = output;
     bool known = group_command(env, command, output);
     if (!known) {
         raft_id id = number(command, "from", script_id(command, 0));

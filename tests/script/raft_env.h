@@ -25,7 +25,10 @@ struct raft_node {
 
 struct raft_env {
     struct mem mem;
-    struct trace *trace;        /* may be NULL */
+    struct trace trace;         /* of all members */
+    struct trace *outer_trace;  /* where its lines go; may be NULL */
+    bool shows_trace;           /* its lines are part of the answers (trace on) */
+    struct buf *output;         /* of the command under way */
     bool quiet;                 /* log-level none */
     size_t node_count;
     struct raft_node nodes[RAFT_ENV_NODES_MAX];     /* nodes[i] has id i + 1 */

@@ -1,82 +1,6 @@
 /* The contract of raft.h where no conversation shows it: what is refused, and what is only passed
  * over; copies of messages; looking in. */
-#include "tests/test.h"
-
-#include "cluster/raft/raft_internal.h"
-#include "tests/script/raft_storage.h"
-
-struct fixture {
-    struct mem mem;
-    struct raft_storage storage;
-    struct raft_config config;
-    struct raft *raft;
-};
-
-static int setup(void **state)
-{
-    struct fixture *fixture = mem_xzalloc(sizeof(*fixture));
-    raft_storage_init(&fixture->storage);
-    fixture->storage.initial.voters = (struct raft_id_set){3, {1, 2, 3}};
-    fixture->config = (struct raft_config){
-        .id = 1,
-        .election_tick = 10,
-        .heartbeat_tick = 1,
-        .log = &fixture->storage.view,
-        .mem = &fixture->mem,
-        .async_storage_writes = true,
-        .max_size_per_message = RAFT_NO_LIMIT,
-        .max_inflight_messages = 4,
-    };
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    raft_free(fixture->raft);
-    raft_storage_release(&fixture->storage);
-    assert_int_equal(fixture->mem.live, 0);
-    free(fixture);
-    return 0;
-}
-
-static void start(struct fixture *fixture)
-{
-    assert_ok(raft_new(&fixture->config, &fixture->raft, NULL));
-}
-
-static void handle(struct fixture *fixture, const struct raft_ready *ready)
-{
-    const struct raft_message *work[] = {ready->append, ready->apply};
-    if (ready->append)
-        raft_storage_write(&fixture->storage, ready->append);
-    for (size_t i = 0; i < 2; i++)
-        for (size_t j = 0; work[i] && j < work[i]->response_count; j++)
-            if (work[i]->responses[j].to == 1)
-                assert_ok(raft_step(fixture->raft, &work[i]->responses[j]));
-}
-
-static void settle(struct fixture *fixture)
-{
-    while (raft_has_ready(fixture->raft)) {
-        struct raft_ready ready;
-        assert_ok(raft_ready(fixture->raft, &ready));
-        handle(fixture, &ready);
-    }
-}
-
-static void lead(struct fixture *fixture)
-{
-    start(fixture);
-    assert_ok(raft_campaign(fixture->raft));
-    settle(fixture);
-    struct raft_message vote = {
-        .type = RAFT_MSG_VOTE_RESP, .from = 2, .to = 1, .term = raft_current_term(fixture->raft)};
-    assert_ok(raft_step(fixture->raft, &vote));
-    settle(fixture);
-    assert_int_equal(raft_role(fixture->raft), RAFT_LEADER);
-}
+#include "tests/unit/raft_fixture.h"
 
 /* --- a start ---------------------------------------------------------------------------------- */
 
@@ -509,6 +433,12 @@ static void test_snapshot_over_snapshot(void **state)
     assert_ok(raft_ready(fixture->raft, &ready));
     assert_int_equal(ready.snapshot->mark.index, 5);
     struct raft_message *work = raft_message_clone(&fixture->mem, ready.append);
+    /* While it is being written it is not handed out again. */
+    struct raft_message beat = {.type = RAFT_MSG_HEARTBEAT, .from = 2, .to = 1, .term = 1};
+    assert_ok(raft_step(fixture->raft, &beat));
+    assert_ok(raft_ready(fixture->raft, &ready));
+    assert_int_equal(ready.message_count, 1);
+    assert_null(ready.snapshot);
     message.snapshot = &second;
     assert_ok(raft_step(fixture->raft, &message));
     raft_storage_write(&fixture->storage, work);

@@ -146,7 +146,17 @@ static enum err_code read_index(struct fixture *fixture)
     return code ? code : settle(fixture);
 }
 
-/* A leader that appends, reads, adds a member and sends it a snapshot. */
+/* Two changes at once: a joint configuration, which the leader then leaves by itself. */
+static enum err_code go_joint(struct fixture *fixture)
+{
+    struct raft_conf_change change = {
+        .count = 2, .changes = {{RAFT_CHANGE_ADD_VOTER, 5}, {RAFT_CHANGE_ADD_LEARNER, 6}}};
+    TRY(raft_propose_conf_change(fixture->raft, &change, false));
+    return settle(fixture);
+}
+
+/* A leader that appends, reads, adds a member and sends it a snapshot, which is lost; that refuses
+ * a change, hands over in vain and goes through a joint configuration. */
 static enum err_code lead(struct fixture *fixture)
 {
     uint8_t position[8];
@@ -174,11 +184,20 @@ static enum err_code lead(struct fixture *fixture)
         .type = RAFT_MSG_APP_RESP, .from = 4, .to = 1, .term = 1, .index = 61, .reject = true};
     TRY(raft_step(fixture->raft, &reject));
     TRY(settle(fixture));
+    TRY(raft_report_snapshot(fixture->raft, 4, true));
+    TRY(raft_report_unreachable(fixture->raft, 2));
     TRY(propose_change(fixture, RAFT_CHANGE_REMOVE, 4));
-    TRY(answer(fixture, RAFT_MSG_APP_RESP, 2, 63, BYTES_EMPTY));
+    TRY(propose_change(fixture, RAFT_CHANGE_REMOVE, 3));
+    TRY(answer(fixture, RAFT_MSG_APP_RESP, 2, 64, BYTES_EMPTY));
+    TRY(raft_transfer_leader(fixture->raft, 3));
     for (size_t i = 0; i < 12; i++)
         TRY(raft_tick(fixture->raft));
-    return settle(fixture);
+    TRY(go_joint(fixture));
+    TRY(answer(fixture, RAFT_MSG_APP_RESP, 2, 65, BYTES_EMPTY));
+    TRY(answer(fixture, RAFT_MSG_APP_RESP, 2, 66, BYTES_EMPTY));
+    TRY(answer(fixture, RAFT_MSG_APP_RESP, 5, 66, BYTES_EMPTY));
+    assert_int_equal(raft_applied(fixture->raft), 66);
+    return ERR_OK;
 }
 
 /* A follower that forwards, appends, rejects and installs a snapshot. */
@@ -274,6 +293,33 @@ static void test_follower(void **state)
     fail_everywhere(follow, false);
 }
 
+/* It fails while a ready is being handled: neither that one is closed nor another one opened. */
+static void test_open_ready(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct raft_ready ready;
+    init(&fixture, false, 0);
+    fixture.storage.initial.voters = (struct raft_id_set){1, {1}};
+    assert_ok(raft_new(&fixture.config, &fixture.raft, NULL));
+    assert_ok(raft_campaign(fixture.raft));
+    assert_ok(raft_ready(fixture.raft, &ready));
+    fixture.mem.fail_at = fixture.mem.calls + 1;
+    assert_err(raft_advance(fixture.raft), NO_MEMORY); /* as it becomes the leader */
+    assert_err(raft_advance(fixture.raft), NO_MEMORY);
+    check_failed_core(fixture.raft);
+    release(&fixture);
+    init(&fixture, false, 0);
+    assert_ok(raft_new(&fixture.config, &fixture.raft, NULL));
+    assert_ok(raft_campaign(fixture.raft));
+    assert_ok(raft_ready(fixture.raft, &ready));
+    fixture.mem.fail_at = fixture.mem.calls + 1;
+    assert_err(answer(&fixture, RAFT_MSG_VOTE, 2, 0, BYTES_EMPTY), NO_MEMORY);
+    check_failed_core(fixture.raft);
+    assert_err(raft_advance(fixture.raft), NO_MEMORY);
+    release(&fixture);
+}
+
 static void test_clone(void **state)
 {
     (void)state;
@@ -309,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_leader),
         cmocka_unit_test(test_follower),
+        cmocka_unit_test(test_open_ready),
         cmocka_unit_test(test_clone),
         cmocka_unit_test(test_steady_state),
     };
