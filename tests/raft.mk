@@ -115,6 +115,7 @@ EXTRA_DIST += \
 	tests/script/raft/two_snapshots.txt \
 	tests/script/raft/uncommitted_limit.txt \
 	tests/script/raft/unreachable.txt \
+	tests/script/raft/vote_request_too_early.txt \
 	tests/script/raft/vote_request_waits.txt
 
 EXTRA_PROGRAMS += tests/bench/bench_raft

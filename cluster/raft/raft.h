@@ -1,7 +1,8 @@
 /* The raft core: one member's part in agreeing on a log, as a pure state machine.
  *
- * It behaves as etcd-io/raft does, message for message. It never does I/O, never reads a clock
- * (raft_tick is its time) and draws chance only from its seed.
+ * It behaves as etcd-io/raft does, message for message, but for one: a request for votes waits for
+ * its own write (why: raft_config.eager_vote_requests, which gives etcd's order back). It never does
+ * I/O, never reads a clock (raft_tick is its time) and draws chance only from its seed.
  *
  *     raft_step, raft_tick, raft_propose ...        what happened
  *             |
@@ -13,7 +14,7 @@
  *
  * SYNC. Handle a ready like this, in this order, then call raft_advance, then the next raft_ready:
  *   1. messages            may leave at once, and in parallel with 2 (a leader's appends)
- *   2. snapshot, then entries and hard_state: keep them; flush if must_sync
+ *   2. snapshot, then entries and hard_state: keep them; flush if must_sync, a snapshot always
  *   3. messages_after      may leave only when 2 is durable (votes, append answers)
  *   4. committed           apply them (some may have become durable just now, by 2)
  *
@@ -34,9 +35,9 @@
  *     are stepped), then raft_step its one response. Nothing needs to be durable for that. The
  *     entries are committed and already durable in the local log: the core holds back what is not.
  * The two threads do not wait for each other, but a snapshot is installed only when the apply work
- * that was handed out before it is done, or in its place (its answer is then stepped too). While an append is under way the core keeps the
- * entries itself and goes on; an append's answer counts only if the term has not changed since,
- * otherwise a later one covers it.
+ * that was handed out before it is done, or in its place (its answer is then stepped too). While an
+ * append is under way the core keeps the entries itself and goes on; an append's answer counts only
+ * if the term has not changed since, otherwise a later one covers it.
  *
  * Invariants (etcd's I1, I2): an answer that promises term, vote or entries, and a request for
  * votes, stands among messages_after or responses and never among messages; a leader counts itself,
@@ -266,7 +267,8 @@ struct raft_config {
     /* Requests for votes leave at once, as etcd's do, instead of after the write of term and vote.
      * Only safe where whoever writes first and then sends everything does so anyway: a candidate
      * that crashes before that write may stand in the same term again with a shorter log, and be
-     * elected by votes that it was given for the longer one. For conformance scripts. */
+     * elected by votes that it was given for the longer one (played through in tests/script/raft/
+     * vote_request_too_early.txt). For conformance scripts. */
     bool eager_vote_requests;
     uint64_t seed;                      /* of election timeouts; members need different ones */
     struct trace *trace;                /* may be NULL */
