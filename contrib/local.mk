@@ -23,8 +23,12 @@ check-ubsan:
 	@$(SHELL) $(srcdir)/contrib/variant ubsan --enable-ubsan --enable-debug CC='$(CC)' -- check
 check-tsan:
 	@$(SHELL) $(srcdir)/contrib/variant tsan --enable-tsan CC='$(CC)' -- check
+# Without optimisation, which merges branches; of this run alone, not of an earlier one too.
+COVER_CFLAGS = -g -O0
 cover:
-	@$(SHELL) $(srcdir)/contrib/variant cover --enable-coverage CC='$(CC)' -- -i check
+	@test ! -d cover || find cover -name '*.gcda' -delete
+	@$(SHELL) $(srcdir)/contrib/variant cover --enable-coverage CFLAGS='$(COVER_CFLAGS)' \
+	  CC='$(CC)' -- -i check
 	@$(srcdir)/contrib/cover cover $(FOLDER)
 
 # make fuzz TARGET=record [FUZZ_SECONDS=60]
@@ -42,7 +46,7 @@ fuzz:
 	  `ls -d $(srcdir)/tests/fuzz/corpus/$(TARGET) 2>/dev/null`
 
 clean-local:
-	rm -rf asan ubsan tsan cover fuzz variant-source
+	rm -rf asan ubsan tsan cover cover-raft fuzz variant-source
 
 completiondir = $(datarootdir)/bash-completion/completions
 dist_completion_DATA = contrib/completion/concordfs

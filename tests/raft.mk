@@ -126,3 +126,14 @@ tests_bench_bench_raft_LDADD = libraft.a libbase.a
 .PHONY: bench-raft
 bench-raft: tests/bench/bench_raft
 	tests/bench/bench_raft
+
+# The core's tests alone, and what they reach of it: all of it, or the target fails. Counted in a
+# build folder of its own, without optimisation, which would merge branches.
+.PHONY: check-raft cover-raft
+check-raft: tests/script/raft-script$(EXEEXT) $(RAFT_UNIT)
+	@$(MAKE) check-TESTS TESTS='$(RAFT_UNIT) $(RAFT_TALKS)' check_PROGRAMS= check_SCRIPTS=
+cover-raft:
+	@test ! -d cover-raft || find cover-raft -name '*.gcda' -delete
+	@$(SHELL) $(srcdir)/contrib/variant cover-raft --enable-coverage CFLAGS='$(COVER_CFLAGS)' \
+	  CC='$(CC)' -- check-raft
+	@$(srcdir)/contrib/cover cover-raft cluster/raft

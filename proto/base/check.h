@@ -14,7 +14,7 @@ _Noreturn void check_failed(const char *file, int line, const char *function, co
 #define CHECK(fact)                                                                                \
     do {                                                                                           \
         if (__builtin_expect(!(fact), 0))                                                          \
-            check_failed(__FILE__, __LINE__, __func__, #fact); /* LCOV_EXCL_BR_LINE */             \
+            check_failed(__FILE__, __LINE__, __func__, #fact);                                     \
     } while (0)
 
 #ifdef CONCORD_VERIFY
