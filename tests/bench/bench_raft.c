@@ -1,7 +1,7 @@
-/* What the core itself costs: one or three members in one process, messages handed over directly, storage
- * in memory, asynchronous writes. One line per workload: CPU time per proposal for all three
+/* What the core itself costs: one or three members in one process, messages handed over directly,
+ * storage in memory, asynchronous writes. One line per workload: CPU time per proposal for all
  * members together, messages between them, and how often the core asked for memory once it was
- * warm.
+ * warm: never, or the program aborts.
  *
  *     bench_raft [PROPOSALS] */
 #include <inttypes.h>
@@ -137,10 +137,12 @@ static void run(const char *name, size_t members, size_t batch, size_t call, uin
         propose(&bench, batch, call, payload);
     raft_index before = raft_applied(bench.members[0].raft);
     uint64_t calls = bench.mem.calls, messages = bench.messages, begin = now_ns();
+    bench.mem.sealed = true;
     for (uint64_t i = 0; i < proposals / batch; i++)
         propose(&bench, batch, call, payload);
     uint64_t elapsed = now_ns() - begin;
     double count = (double)(raft_applied(bench.members[0].raft) - before);
+    bench.mem.sealed = false;
     messages = bench.messages - messages;
     calls = bench.mem.calls - calls;
     printf("raft/%-16s %8.0f ns/proposal %8.2f messages/proposal %8.4f allocations/message\n", name,

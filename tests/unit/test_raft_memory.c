@@ -330,11 +330,12 @@ static void test_clone(void **state)
     assert_int_equal(mem.live, 0);
 }
 
-/* Once warm, a leader takes proposals without asking for memory. */
+/* Once warm, a leader takes proposals and reads without asking for memory. */
 static void test_steady_state(void **state)
 {
     (void)state;
     struct fixture fixture;
+    uint8_t position[8];
     init(&fixture, true, 0);
     assert_ok(raft_new(&fixture.config, &fixture.raft, NULL));
     assert_ok(raft_campaign(fixture.raft));
@@ -344,10 +345,43 @@ static void test_steady_state(void **state)
         assert_ok(answer(&fixture, RAFT_MSG_APP_RESP, 2, index, BYTES_EMPTY));
         assert_ok(answer(&fixture, RAFT_MSG_APP_RESP, 3, index, BYTES_EMPTY));
         assert_ok(propose(&fixture, 1));
+        assert_ok(read_index(&fixture));
+        put_le64(position, index);
+        assert_ok(answer(&fixture, RAFT_MSG_HEARTBEAT_RESP, 2, 0, bytes_of(position, 8)));
         fixture.mem.sealed = index > 100;
     }
     fixture.mem.sealed = false;
     release(&fixture);
+}
+
+/* Nor does a follower, for what its leader sends. */
+static void test_steady_state_of_a_follower(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct blob *payload = blob_copy(BYTES_LITERAL("payload"));
+    init(&fixture, true, 0);
+    assert_ok(raft_new(&fixture.config, &fixture.raft, NULL));
+    for (raft_index index = 1; index < 2000; index++) {
+        struct entry entry = {1, index, ENTRY_NORMAL, payload};
+        struct raft_message append = {.type = RAFT_MSG_APP,
+                                      .from = 2,
+                                      .to = 1,
+                                      .term = 1,
+                                      .index = index - 1,
+                                      .log_term = index > 1,
+                                      .commit = index - 1,
+                                      .entries = &entry,
+                                      .entry_count = 1};
+        assert_ok(raft_step(fixture.raft, &append));
+        assert_ok(settle(&fixture));
+        assert_ok(answer(&fixture, RAFT_MSG_HEARTBEAT, 2, 0, BYTES_LITERAL("12345678")));
+        assert_int_equal(raft_applied(fixture.raft), index - 1);
+        fixture.mem.sealed = index > 100;
+    }
+    fixture.mem.sealed = false;
+    release(&fixture);
+    blob_unref(payload);
 }
 
 int main(void)
@@ -358,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_open_ready),
         cmocka_unit_test(test_clone),
         cmocka_unit_test(test_steady_state),
+        cmocka_unit_test(test_steady_state_of_a_follower),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
