@@ -80,11 +80,13 @@ EXTRA_DIST += \
 	tests/script/raft/demoted_leader.txt \
 	tests/script/raft/disruptive_server.txt \
 	tests/script/raft/disruptive_server_no_prevote.txt \
+	tests/script/raft/entry_replaced_and_back.txt \
 	tests/script/raft/figure_7.txt \
 	tests/script/raft/figure_8.txt \
 	tests/script/raft/figure_8_overwritten.txt \
 	tests/script/raft/forget_leader.txt \
 	tests/script/raft/forget_leader_lease.txt \
+	tests/script/raft/hint_of_the_follower.txt \
 	tests/script/raft/inflight_bytes.txt \
 	tests/script/raft/joint_implicit.txt \
 	tests/script/raft/joint_left_by_itself.txt \
@@ -98,6 +100,7 @@ EXTRA_DIST += \
 	tests/script/raft/paper_5_4_1_restriction.txt \
 	tests/script/raft/prevote_of_an_earlier_term.txt \
 	tests/script/raft/read_index.txt \
+	tests/script/raft/read_index_joint.txt \
 	tests/script/raft/read_index_leader_change.txt \
 	tests/script/raft/read_index_lease.txt \
 	tests/script/raft/removed_leader.txt \

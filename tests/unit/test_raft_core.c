@@ -278,6 +278,22 @@ static void test_changes_that_make_no_sense(void **state)
     raft_validate(fixture->raft);
 }
 
+/* When the uncommitted tail is over its bound only what is empty is taken: a leader must be able to
+ * leave a joint configuration. */
+static void test_empty_proposals_are_always_taken(void **state)
+{
+    struct fixture *fixture = *state;
+    struct entry entry = {.payload = blob_copy(BYTES_LITERAL("longer than the bound"))};
+    struct entry empty = {0};
+    fixture->config.max_uncommitted_size = 8;
+    lead(fixture);
+    assert_ok(raft_propose(fixture->raft, &entry, 1));
+    assert_err(raft_propose(fixture->raft, &entry, 1), BUSY);
+    assert_ok(raft_propose(fixture->raft, &empty, 1));
+    assert_err(raft_propose(fixture->raft, &entry, 1), BUSY);
+    blob_unref(entry.payload);
+}
+
 static void test_reads_have_a_bound(void **state)
 {
     struct fixture *fixture = *state;
@@ -638,6 +654,7 @@ int main(void)
         TEST(test_answers_beyond_the_log),
         TEST(test_bad_proposals),
         TEST(test_changes_that_make_no_sense),
+        TEST(test_empty_proposals_are_always_taken),
         TEST(test_reads_have_a_bound),
         TEST(test_votes_have_a_bound),
         TEST(test_removed_candidate),
