@@ -10,6 +10,7 @@ libmvcc_a_SOURCES = \
 	mvcc/hash.c \
 	mvcc/home.h \
 	mvcc/index.c mvcc/index.h \
+	mvcc/lease.c mvcc/lease.h \
 	mvcc/names.c mvcc/names.h mvcc/names_internal.h mvcc/names_past.c \
 	mvcc/names_validate.c \
 	mvcc/quota.c mvcc/quota.h \

@@ -53,3 +53,8 @@ tests_unit_test_store_entries_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_store_entries_LDADD = $(MVCC_LIBS)
 tests_unit_test_store_threads_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_store_threads_LDADD = $(MVCC_LIBS)
+
+# Leases: deadlines.
+UNIT += tests/unit/test_lease
+tests_unit_test_lease_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lease_LDADD = $(MVCC_LIBS)

@@ -36,6 +36,11 @@
 #define INFLIGHT_MESSAGES_MAX 512       /* etcd's MaxInflightMsgs */
 #define SESSION_OPEN_MAX 1024           /* unanswered numbers of one session */
 #define SESSION_IDLE_NS (3600LL * 1000000000LL)
+#define LEASE_TTL_MIN_S 2               /* etcd's least: several elections */
+#define LEASE_TTL_MAX_S 9000000000LL    /* etcd's most; in nanoseconds it still fits 63 bits */
+#define LEASE_BYTES 64                  /* what a lease counts in the quota while it lives */
+#define LEASE_EXPIRE_IN_FLIGHT_MAX 16   /* expiries proposed and not applied (etcd: 16 revokes) */
+#define LEASE_EXPIRE_RATE 1000          /* of them in a second (etcd's) */
 #define PAYLOAD_SIZE_MAX (2 * MIB)      /* one entry: a request and its headers */
 
 /* --- between members --- */
