@@ -3,9 +3,10 @@
  * Two members at the same applied index may have walked their compactions to different places. The hash
  * is therefore taken over what a finished walk leaves: of each key the versions above the floor and the
  * newest at or below it, the latter only if it is live or a tombstone of the floor itself. Each version
- * brings its value and its revision's row along; columns d, h, s and m follow as they are, but for the
+ * brings its value and its revision's row along; columns d, h, l, s and m follow as they are, but for the
  * rows of m that are this member's own.
  */
+#include "mvcc/lease_rows.h"
 #include "mvcc/names.h"
 #include "mvcc/store_internal.h"
 #include "proto/base/check.h"
@@ -149,7 +150,8 @@ static enum err_code column_hash(struct walker *walker, enum column column, uint
 
 enum err_code store_hash(struct store *store, uint64_t *ret, struct err *err)
 {
-    static const enum column columns[] = {COLUMN_NAMES, COLUMN_HEAD, COLUMN_META, COLUMN_SESSION};
+    static const enum column columns[] = {COLUMN_NAMES, COLUMN_HEAD, COLUMN_LEASE, COLUMN_META,
+                                          COLUMN_SESSION};
     struct walker walker;
     uint64_t hash = 0;
     walker_init(&walker, store);
@@ -169,6 +171,7 @@ struct totals {
     uint64_t large, owners;             /* versions with a value row, owners counted by value rows */
     uint64_t live_user_keys, live_other; /* with a head row of their own */
     uint64_t heads;
+    uint64_t leased, hanging;           /* live versions with a lease, key rows of leases */
 };
 
 /* The newest version and the head that points say is live. */
@@ -182,6 +185,7 @@ static enum err_code head_check(struct walker *walker, struct err *err)
     bool fits = is_live ? !code && revision_compare(head.mod, walker->head.mod) == 0 &&
                               head.version == walker->head.version &&
                               head.size == walker->head.size &&
+                              head.lease == walker->head.lease &&
                               head.create_revision == walker->head.create_revision &&
                               head.create_time == walker->head.create_time &&
                               head.mod_time == walker->head.mod_time &&
@@ -218,6 +222,7 @@ static enum err_code version_check(struct walker *walker, struct totals *totals,
     struct bytes system = BYTES_LITERAL(KV_SYSTEM_PREFIX);
     totals->live_user_keys += !bytes_starts_with(buf_bytes(&walker->key), system);
     totals->live_other += !names_covers(buf_bytes(&walker->key));
+    totals->leased += walker->head.lease != 0;
     return ERR_OK;
 }
 
@@ -277,6 +282,8 @@ static enum err_code totals_check(struct store *store, const struct totals *tota
         code = equal("large values and their owners", totals->large, totals->owners, err);
     if (!code)
         code = equal("keys without a name and head rows", totals->live_other, totals->heads, err);
+    if (!code)
+        code = equal("keys with a lease and their rows", totals->leased, totals->hanging, err);
     return code ? code : equal("live keys and their count", totals->live_user_keys, keys, err);
 }
 
@@ -292,6 +299,9 @@ enum err_code store_validate(struct store *store, struct err *err)
         code = column_count(&walker, COLUMN_REVISION, &totals.changes, err);
     if (!code)
         code = column_count(&walker, COLUMN_HEAD, &totals.heads, err);
+    if (!code)
+        code = lease_rows_validate(&walker.view, store->batch, &totals.hanging, err);
+    batch_clear(store->batch);
     if (!code)
         code = totals_check(store, &totals, err);
     walker_release(&walker);

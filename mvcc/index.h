@@ -16,8 +16,8 @@
 
 /* The first byte of every row. */
 enum column {
-    COLUMN_NAMES = 'd', COLUMN_HEAD = 'h', COLUMN_KEY = 'k', COLUMN_META = 'm', COLUMN_REVISION = 'r',
-    COLUMN_SESSION = 's', COLUMN_VALUE = 'v',
+    COLUMN_NAMES = 'd', COLUMN_HEAD = 'h', COLUMN_KEY = 'k', COLUMN_LEASE = 'l', COLUMN_META = 'm',
+    COLUMN_REVISION = 'r', COLUMN_SESSION = 's', COLUMN_VALUE = 'v',
 };
 
 /* ---- heads ---- */

@@ -11,6 +11,7 @@ libmvcc_a_SOURCES = \
 	mvcc/home.h \
 	mvcc/index.c mvcc/index.h \
 	mvcc/lease.c mvcc/lease.h \
+	mvcc/lease_rows.c mvcc/lease_rows.h \
 	mvcc/names.c mvcc/names.h mvcc/names_internal.h mvcc/names_past.c \
 	mvcc/names_validate.c \
 	mvcc/quota.c mvcc/quota.h \

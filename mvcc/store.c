@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "mvcc/lease_rows.h"
 #include "mvcc/names.h"
 #include "mvcc/range.h"
 #include "mvcc/store_internal.h"
@@ -321,11 +322,22 @@ static uint32_t status_of(const struct store_result *result, bool changed)
     return status | (changed ? STATUS_CHANGED : 0);
 }
 
+static bool is_of_lease(enum entry_request_kind kind)
+{
+    return kind == ENTRY_LEASE_GRANT || kind == ENTRY_LEASE_RENEW || kind == ENTRY_LEASE_REVOKE;
+}
+
 /* The sentence of a code alone: what a repeated answer can still say. */
-static void status_text(enum err_code code, struct err *err)
+static void status_text(enum entry_request_kind kind, enum err_code code, struct err *err)
 {
     const char *text = err_text(code);
-    if (code == ERR_COMPACTED)
+    if (is_of_lease(kind) && code == ERR_NOT_FOUND)
+        text = "requested lease not found";
+    else if (is_of_lease(kind) && code == ERR_EXISTS)
+        text = "lease already exists";
+    else if (is_of_lease(kind) && code == ERR_TOO_BIG)
+        text = "too large lease TTL";
+    else if (code == ERR_COMPACTED)
         text = "mvcc: required revision has been compacted";
     else if (code == ERR_FUTURE)
         text = "mvcc: required revision is a future revision";
@@ -384,11 +396,33 @@ static enum err_code apply_txn(struct store *store, const struct entry_request *
     return answer(ret, code, err);
 }
 
-static enum err_code apply_request(struct store *store, const struct entry_request *request,
-                                   bool want, struct store_result *ret, struct err *err)
+static enum err_code apply_lease(struct store *store, const struct entry *entry,
+                                 const struct entry_request *request, struct store_result *ret,
+                                 struct err *err)
+{
+    struct txn txn = txn_start(store, request);
+    const struct kv_lease *lease = &request->lease;
+    enum err_code code;
+    if (request->kind == ENTRY_LEASE_GRANT)
+        code = lease_rows_grant(&txn, lease, entry->index, &ret->lease, &ret->err);
+    else if (request->kind == ENTRY_LEASE_RENEW)
+        code = lease_rows_renew(&txn, lease->id, entry->index, &ret->lease, &ret->err);
+    else if (request->kind == ENTRY_LEASE_REVOKE)
+        code = lease_rows_revoke(&txn, lease->id, &ret->lease, &ret->err);
+    else
+        code = lease_rows_expire(&txn, lease->id, request->lease_renewed, &ret->lease, &ret->err);
+    txn_end(store, &txn);
+    return answer(ret, code, err);
+}
+
+static enum err_code apply_request(struct store *store, const struct entry *entry,
+                                   const struct entry_request *request, bool want,
+                                   struct store_result *ret, struct err *err)
 {
     if (request->kind == ENTRY_TXN)
         return apply_txn(store, request, want, ret, err);
+    if (request->kind != ENTRY_COMPACT)
+        return apply_lease(store, entry, request, ret, err);
     return answer(ret, compact_announce(store, request->compact.revision, &ret->err), err);
 }
 
@@ -406,6 +440,17 @@ static enum err_code repeat_txn(struct store *store, const struct entry_request 
     return answer(ret, code, err);
 }
 
+static enum err_code repeat_lease(struct store *store, const struct entry_request *request,
+                                  struct store_result *ret, struct err *err)
+{
+    struct txn txn = txn_start(store, request);
+    enum err_code code =
+        lease_rows_repeat(&txn, &request->lease, request->kind == ENTRY_LEASE_GRANT, &ret->lease,
+                          &ret->err);
+    txn_end(store, &txn);
+    return answer(ret, code, err);
+}
+
 static enum err_code apply_repeated(struct store *store, const struct entry_request *request,
                                     bool want, uint32_t status, kv_rev revision,
                                     struct store_result *ret, struct err *err)
@@ -414,14 +459,17 @@ static enum err_code apply_repeated(struct store *store, const struct entry_requ
     ret->revision = revision;
     ret->code = (enum err_code)(status & STATUS_CODE);
     if (ret->code)
-        status_text(ret->code, &ret->err);
+        status_text(request->kind, ret->code, &ret->err);
     else if (want && request->kind == ENTRY_TXN)
         return repeat_txn(store, request, status, revision, ret, err);
+    else if (want && (request->kind == ENTRY_LEASE_GRANT || request->kind == ENTRY_LEASE_RENEW))
+        return repeat_lease(store, request, ret, err);
     return ERR_OK;
 }
 
-static enum err_code apply_in_session(struct store *store, const struct entry_request *request,
-                                      bool want, struct store_result *ret, struct err *err)
+static enum err_code apply_in_session(struct store *store, const struct entry *entry,
+                                      const struct entry_request *request, bool want,
+                                      struct store_result *ret, struct err *err)
 {
     enum session_verdict verdict;
     uint32_t status;
@@ -437,7 +485,7 @@ static enum err_code apply_in_session(struct store *store, const struct entry_re
         ret->code = err_set(&ret->err, ERR_SESSION_LOST, "the session has expired");
         return ERR_OK;
     }
-    code = apply_request(store, request, want, ret, err);
+    code = apply_request(store, entry, request, want, ret, err);
     if (!code)
         sessions_finish(store->sessions, request->session, request->number,
                         status_of(ret, store->state.revision != before), store->state.revision);
@@ -453,8 +501,13 @@ static enum err_code apply_kind(struct store *store, const struct entry *entry,
     switch (request->kind) {
     case ENTRY_TXN:
     case ENTRY_COMPACT:
-        return request->session ? apply_in_session(store, request, want, ret, err)
-                                : apply_request(store, request, want, ret, err);
+    case ENTRY_LEASE_GRANT:
+    case ENTRY_LEASE_RENEW:
+    case ENTRY_LEASE_REVOKE:
+        return request->session ? apply_in_session(store, entry, request, want, ret, err)
+                                : apply_request(store, entry, request, want, ret, err);
+    case ENTRY_LEASE_EXPIRE:
+        return apply_lease(store, entry, request, ret, err);
     case ENTRY_COMPACTED:
         return compact_credit(store, request->compact.revision, request->compacted_bytes, err);
     case ENTRY_SESSION_OPEN:
@@ -633,6 +686,65 @@ enum err_code store_list(struct store *store, const struct kv_list *list, struct
     view_release(&view);
     if (!code || code == ERR_NOT_FOUND)
         *ret_revision = newest;
+    return code;
+}
+
+#define NS_PER_S 1000000000LL
+
+static int64_t remaining_s(const struct kv_lease_result *lease, kv_time renewed, kv_time now)
+{
+    int64_t gone_s = now > renewed ? (now - renewed) / NS_PER_S : 0;
+    return gone_s < lease->granted_ttl_s ? lease->granted_ttl_s - gone_s : 0;
+}
+
+enum err_code store_lease(struct store *store, int64_t id, bool want_keys, kv_time now,
+                          struct arena *arena, struct kv_lease_result *ret,
+                          int64_t *ret_remaining_s, kv_rev *ret_revision, struct err *err)
+{
+    struct view view;
+    kv_rev at, newest;
+    kv_time renewed;
+    enum err_code code = read_begin(store, 0, &view, &at, &newest, err);
+    if (code)
+        return code;
+    code = lease_rows_read(&view, id, want_keys, arena, ret, &renewed, err);
+    view_release(&view);
+    if (!code)
+        *ret_remaining_s = remaining_s(ret, renewed, now);
+    if (!code || code == ERR_NOT_FOUND)
+        *ret_revision = newest;
+    return code;
+}
+
+enum err_code store_lease_list(struct store *store, struct arena *arena,
+                               struct kv_lease_result *ret, kv_rev *ret_revision, struct err *err)
+{
+    struct view view;
+    kv_rev at, newest;
+    enum err_code code = read_begin(store, 0, &view, &at, &newest, err);
+    if (code)
+        return code;
+    code = lease_rows_list(&view, arena, ret, err);
+    view_release(&view);
+    if (!code)
+        *ret_revision = newest;
+    return code;
+}
+
+enum err_code store_lease_load(struct store *store, struct lessor *lessor, int64_t now_ns,
+                               struct err *err)
+{
+    struct view view = {.backend = store->backend};
+    struct lease_cursor cursor;
+    enum err_code code;
+    lessor_clear(lessor);
+    lease_cursor_init(&cursor, &view);
+    while (!(code = lease_cursor_next(&cursor, err)) && cursor.found) {
+        struct lease_change found = {LEASE_GRANTED, cursor.id, cursor.row.ttl_s,
+                                     cursor.row.renewal};
+        lessor_apply(lessor, &found, now_ns);
+    }
+    lease_cursor_release(&cursor);
     return code;
 }
 

@@ -1,5 +1,5 @@
-/* The store: what is true. Keys, revisions, history, names, sessions, quota, settings, on a backend of
- * ordered bytes. Semantics of range, txn and compaction: etcd v3 (server/etcdserver/txn,
+/* The store: what is true. Keys, revisions, history, names, leases, sessions, quota, settings, on a
+ * backend of ordered bytes. Semantics of range, txn and compaction: etcd v3 (server/etcdserver/txn,
  * server/storage/mvcc), errors included.
  *
  * Never: clocks, local options, the network, the log. Applying an entry reads nothing but the entry and
@@ -25,6 +25,7 @@
 #include "proto/base/trace.h"
 #include "proto/kv.h"
 #include "mvcc/backend.h"
+#include "mvcc/lease.h"
 
 struct store;
 
@@ -92,6 +93,7 @@ struct store_result {
     kv_rev revision;                    /* after the entry */
     kv_time stamp;
     struct kv_op_result result;         /* lives in arena; filled in when wanted */
+    struct lease_change lease;          /* of the entries of leases: id and ttl are their answer */
     struct arena arena;                 /* the caller's: released by it */
     bool repeated;                      /* answered from the session, nothing was done again */
 };
@@ -141,6 +143,20 @@ enum err_code store_get_version(struct store *store, struct bytes key, kv_rev mo
 /* Stamp of a revision. NOT_FOUND: compacted away or in the future. */
 enum err_code store_time(struct store *store, kv_rev revision, kv_time *ret, struct err *err) MUST_USE;
 
+/* What the store knows of a lease: all but ttl_s, of which ret_remaining_s is a guess: what is left of its
+ * time at now, by the stamp of its last renewal, within 0 and the whole of it. NOT_FOUND "requested lease
+ * not found". */
+enum err_code store_lease(struct store *store, int64_t id, bool want_keys, kv_time now,
+                          struct arena *arena, struct kv_lease_result *ret,
+                          int64_t *ret_remaining_s, kv_rev *ret_revision, struct err *err) MUST_USE;
+/* ids, as kv.h says. */
+enum err_code store_lease_list(struct store *store, struct arena *arena, struct kv_lease_result *ret,
+                               kv_rev *ret_revision, struct err *err) MUST_USE;
+/* Makes the lessor know the leases of the store, and nothing else; before anything is served from it, at
+ * an opening and after an install (etcd I12). Not while a batch is open. */
+enum err_code store_lease_load(struct store *store, struct lessor *lessor, int64_t now_ns,
+                               struct err *err) MUST_USE;
+
 /* Whether a proposal could be answered without the log: used before proposing, never decides. */
 struct store_settings {
     uint64_t file_size_max, quota_limit, rename_keys_max, rename_bytes_max;
@@ -152,13 +168,13 @@ void store_quota_get(struct store *store, uint64_t *ret_used, uint64_t *ret_limi
 /* Whether one more answer of this session's number is stored. For tests and the kill ledger. */
 bool store_session_exists(struct store *store, uint64_t session);
 
-/* Equal stores have equal hashes: over k, v, r, d, s and m rows at the applied index, whatever the
+/* Equal stores have equal hashes: over k, v, r, d, l, s and m rows at the applied index, whatever the
  * backend. Walks everything: tests, simulation, divergence checks; not while a batch is open. */
 enum err_code store_hash(struct store *store, uint64_t *ret, struct err *err) MUST_USE;
 
 /* Walks everything and compares: heads with versions, versions with revisions and values, owners, names
- * with keys as far as their heads go, counts of keys. CORRUPT: the first thing that does not fit, in
- * words. Tests and simulation; not while a batch is open. */
+ * with keys as far as their heads go, leases with what hangs on them, counts of keys. CORRUPT: the first
+ * thing that does not fit, in words. Tests and simulation; not while a batch is open. */
 enum err_code store_validate(struct store *store, struct err *err) MUST_USE;
 
 /* ---- forgetting (compaction), by the holder of the apply token ---- */

@@ -8,6 +8,7 @@
  */
 #include "mvcc/txn.h"
 
+#include "mvcc/lease_rows.h"
 #include "mvcc/names.h"
 #include "mvcc/range.h"
 #include "mvcc/rename.h"
@@ -77,6 +78,7 @@ static enum err_code version_put(struct txn *txn, struct bytes key, const struct
     if (code)
         return code;
     quota_charge(txn->quota, (int64_t)version_bytes(key, head));
+    lease_rows_moved(txn->batch, key, old ? old->lease : 0, head->lease);
     if (system_is_inside(key))
         return system_changed(txn, key, old, head, &value, err);
     return user_changed(txn, key, old, head, err);
@@ -124,6 +126,7 @@ enum err_code txn_delete_key(struct txn *txn, struct bytes key, const struct hea
     CHECK(old && !old->is_tombstone);
     index_put_tombstone(txn->batch, key, next_revision(txn), txn->time);
     quota_charge(txn->quota, (int64_t)key.size);
+    lease_rows_moved(txn->batch, key, old->lease, 0);
     if (system_is_inside(key))
         return system_changed(txn, key, old, NULL, NULL, err);
     enum err_code code = user_changed(txn, key, old, NULL, err);
@@ -279,8 +282,12 @@ static enum err_code check_put(struct txn *txn, const struct kv_put *put, struct
     if (!system_is_inside(put->key) &&
         put->value.size > config_current(txn->config)->file_size_max)
         return err_set(err, ERR_TOO_BIG, "request is too large");
-    if (put->lease && !put->ignore_lease)
-        return err_set(err, ERR_NOT_FOUND, "requested lease not found");
+    if (put->lease && !put->ignore_lease) {
+        struct lease_row row;
+        enum err_code code = lease_row_get(txn->batch, put->lease, &row, err);
+        if (code)
+            return code;
+    }
     if (put->ignore_value || put->ignore_lease) {
         enum err_code code = txn_head(txn, put->key, &old, err);
         if (code == ERR_NOT_FOUND)
@@ -371,9 +378,12 @@ static enum err_code do_put(struct txn *txn, const struct kv_put *put, bool want
             return code;
     }
     /* Something earlier in this txn may have removed the key that was there when it was checked. */
-    if (put->ignore_value && has_old)
-        return txn_put_moved(txn, put->key, &old, put->key, &old, err);
     int64_t lease = put->ignore_lease && has_old ? old.lease : put->lease;
+    if (put->ignore_value && has_old) {
+        struct head kept = old;
+        kept.lease = lease;
+        return txn_put_moved(txn, put->key, &old, put->key, &kept, err);
+    }
     return txn_put_key(txn, put->key, put->value, lease, has_old ? &old : NULL, err);
 }
 

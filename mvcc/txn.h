@@ -40,11 +40,11 @@ static inline enum err_code txn_head(struct txn *txn, struct bytes key, struct h
     return index_head(txn->batch, key, ret, err);
 }
 
-/* A new version of key. old is the live head or NULL. Keeps the names, the quota, the settings, and tells
- * observers. IO, CORRUPT. */
+/* A new version of key. old is the live head or NULL. Keeps the names, the quota, the settings, what
+ * hangs on leases (a lease that is not 0 must exist), and tells observers. IO, CORRUPT. */
 enum err_code txn_put_key(struct txn *txn, struct bytes key, struct bytes value, int64_t lease,
                           const struct head *old, struct err *err) MUST_USE;
-/* As txn_put_key with the value of the version from of from_key: copied when it is inline, else
+/* As txn_put_key with value and lease of the version from of from_key: copied when it is inline, else
  * referred to. */
 enum err_code txn_put_moved(struct txn *txn, struct bytes key, const struct head *old,
                             struct bytes from_key, const struct head *from,

@@ -191,6 +191,20 @@ struct kv_list_result {
     bool more;
 };
 
+struct kv_lease_result {
+    int64_t id;
+    int64_t ttl_s;                              /* GRANT, KEEP_ALIVE: its time. TIME_TO_LIVE: what is
+                                                   left of it, in whole seconds: exact on the leader;
+                                                   elsewhere what the stamp of the last renewal and this
+                                                   member's wall clock say, within 0 and its time (an
+                                                   election since then has lengthened it) */
+    int64_t granted_ttl_s;                      /* its time */
+    struct bytes *keys;                         /* in byte order; NULL unless wanted */
+    size_t key_count;
+    int64_t *ids;                               /* LIST: in order, negative ones last */
+    size_t id_count;
+};
+
 struct kv_op_result;
 
 struct kv_txn_result {
@@ -225,11 +239,29 @@ enum kv_kind {
     KV_LIST,        /* -> list */
     KV_CURRENT,     /* a read barrier: done when local state is as new as any answer given before */
     KV_COMPACT,
-    KV_LEASE_GRANT, KV_LEASE_REVOKE, KV_LEASE_KEEP_ALIVE, KV_LEASE_TIME_TO_LIVE, KV_LEASE_LIST,
+    KV_LEASE_GRANT,             /* -> leased: id, ttl_s */
+    KV_LEASE_REVOKE,            /* ends it and deletes its keys, in one revision */
+    KV_LEASE_KEEP_ALIVE,        /* -> leased: id, ttl_s: its whole time begins again */
+    KV_LEASE_TIME_TO_LIVE,      /* -> leased: all of it but ids */
+    KV_LEASE_LIST,              /* -> leased.ids */
 };
 
+/* A lease lives ttl_s after it was granted or kept alive last, by the leader's monotonic clock; then the
+ * leader ends it as REVOKE does. Never earlier; later while there is no leader that is certain of being
+ * it, and by a whole ttl_s when the leader changes. Keys hang on it by put.lease until they are put
+ * without it or deleted; a rename takes them along.
+ *
+ * Errors, with etcd's texts, by which whoever serves its API knows what status and what answer its
+ * clients expect:
+ *   NOT_FOUND "requested lease not found": REVOKE, KEEP_ALIVE (etcd: no error, ttl 0), TIME_TO_LIVE
+ *             (etcd: no error, ttl -1); and a put. leased.ttl_s is then 0, or -1 for TIME_TO_LIVE.
+ *   EXISTS    "lease already exists": GRANT of an id that is in use
+ *   TOO_BIG   "too large lease TTL": GRANT above LEASE_TTL_MAX_S
+ *   NO_SPACE  GRANT over the quota, or on a full disk */
 struct kv_lease {
-    int64_t id, ttl_s;
+    int64_t id;                                 /* GRANT: 0 lets the member pick a positive one */
+    int64_t ttl_s;                              /* GRANT: raised to the least there is, see leased */
+    bool want_keys;                             /* TIME_TO_LIVE */
 };
 
 struct kv_request {
@@ -256,6 +288,7 @@ struct kv_request {
         struct kv_op_result result;             /* RANGE, TXN */
         struct kv_name name;
         struct kv_list_result listing;
+        struct kv_lease_result leased;
     };
     struct arena arena;                         /* what the answer borrows from */
 

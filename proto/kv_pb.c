@@ -177,6 +177,42 @@ static void entry_txn_build(struct arena *arena, const struct kv_txn *txn, Kv__E
     }
 }
 
+static void lease_grant_build(struct arena *arena, const struct kv_lease *lease,
+                              Kv__EntryRequest *ret)
+{
+    BUILD(arena, Kv__LeaseGrantRequest, KV__LEASE_GRANT_REQUEST__INIT);
+    message->id = lease->id;
+    message->ttl = lease->ttl_s;
+    ret->request_case = KV__ENTRY_REQUEST__REQUEST_LEASE_GRANT;
+    ret->lease_grant = message;
+}
+
+static void lease_renew_build(struct arena *arena, int64_t id, Kv__EntryRequest *ret)
+{
+    BUILD(arena, Kv__LeaseKeepAliveRequest, KV__LEASE_KEEP_ALIVE_REQUEST__INIT);
+    message->id = id;
+    ret->request_case = KV__ENTRY_REQUEST__REQUEST_LEASE_RENEW;
+    ret->lease_renew = message;
+}
+
+static void lease_revoke_build(struct arena *arena, int64_t id, Kv__EntryRequest *ret)
+{
+    BUILD(arena, Kv__LeaseRevokeRequest, KV__LEASE_REVOKE_REQUEST__INIT);
+    message->id = id;
+    ret->request_case = KV__ENTRY_REQUEST__REQUEST_LEASE_REVOKE;
+    ret->lease_revoke = message;
+}
+
+static void lease_expire_build(struct arena *arena, int64_t id, uint64_t renewed,
+                               Kv__EntryRequest *ret)
+{
+    BUILD(arena, Kv__LeaseExpire, KV__LEASE_EXPIRE__INIT);
+    message->id = id;
+    message->renewed = renewed;
+    ret->request_case = KV__ENTRY_REQUEST__REQUEST_LEASE_EXPIRE;
+    ret->lease_expire = message;
+}
+
 static void entry_build(struct arena *arena, const struct entry_request *request,
                         Kv__EntryRequest *ret)
 {
@@ -205,6 +241,18 @@ static void entry_build(struct arena *arena, const struct entry_request *request
     case ENTRY_SESSION_CLOSE:
         ret->request_case = KV__ENTRY_REQUEST__REQUEST_SESSION_CLOSE;
         ret->session_close = &session_close;
+        break;
+    case ENTRY_LEASE_GRANT:
+        lease_grant_build(arena, &request->lease, ret);
+        break;
+    case ENTRY_LEASE_RENEW:
+        lease_renew_build(arena, request->lease.id, ret);
+        break;
+    case ENTRY_LEASE_REVOKE:
+        lease_revoke_build(arena, request->lease.id, ret);
+        break;
+    case ENTRY_LEASE_EXPIRE:
+        lease_expire_build(arena, request->lease.id, request->lease_renewed, ret);
         break;
     }
     CHECK(ret->request_case != KV__ENTRY_REQUEST__REQUEST__NOT_SET);
@@ -471,6 +519,38 @@ static enum err_code compacted_decode(struct decoder *decoder, struct bytes from
     return cursor.failed ? broken(decoder, "compacted") : ERR_OK;
 }
 
+static enum err_code lease_grant_decode(struct decoder *decoder, struct bytes from,
+                                        struct kv_lease *ret)
+{
+    struct cursor cursor = cursor_of(from), *c = &cursor;
+    struct wire_field field, *f = &field;
+    while (wire_next(c, f)) {
+        switch (f->number) {
+        case 1: ret->ttl_s = wire_i64(c, f); break;
+        case 2: ret->id = wire_i64(c, f); break;
+        default: c->failed = true;
+        }
+    }
+    return cursor.failed ? broken(decoder, "lease grant") : ERR_OK;
+}
+
+/* The requests that name a lease; field 2 is there when there is a place for it. */
+static enum err_code lease_id_decode(struct decoder *decoder, struct bytes from,
+                                     uint64_t *ret_renewed, struct kv_lease *ret)
+{
+    struct cursor cursor = cursor_of(from), *c = &cursor;
+    struct wire_field field, *f = &field;
+    while (wire_next(c, f)) {
+        if (f->number == 1)
+            ret->id = wire_i64(c, f);
+        else if (f->number == 2 && ret_renewed)
+            *ret_renewed = wire_u64(c, f);
+        else
+            c->failed = true;
+    }
+    return cursor.failed ? broken(decoder, "lease") : ERR_OK;
+}
+
 /* A put or delete that stands alone becomes a txn of one operation. */
 static struct kv_op *single_op(struct decoder *decoder, struct entry_request *ret)
 {
@@ -504,6 +584,18 @@ static enum err_code entry_kind_decode(struct decoder *decoder, uint32_t number,
         return compacted_decode(decoder, from, ret);
     case 15: ret->kind = ENTRY_SESSION_OPEN; return ERR_OK;
     case 16: ret->kind = ENTRY_SESSION_CLOSE; return ERR_OK;
+    case 17:
+        ret->kind = ENTRY_LEASE_GRANT;
+        return lease_grant_decode(decoder, from, &ret->lease);
+    case 18:
+        ret->kind = ENTRY_LEASE_RENEW;
+        return lease_id_decode(decoder, from, NULL, &ret->lease);
+    case 19:
+        ret->kind = ENTRY_LEASE_REVOKE;
+        return lease_id_decode(decoder, from, NULL, &ret->lease);
+    case 20:
+        ret->kind = ENTRY_LEASE_EXPIRE;
+        return lease_id_decode(decoder, from, &ret->lease_renewed, &ret->lease);
     }
     return err_set(decoder->err, ERR_CORRUPT, "request %u is of an unknown kind", number);
 }
@@ -575,15 +667,28 @@ static bool ops_are_wide(const struct kv_op *ops, size_t count)
     return false;
 }
 
+static bool request_is_wide(const struct entry_request *request)
+{
+    const struct kv_txn *txn = &request->txn;
+    switch (request->kind) {
+    case ENTRY_TXN:
+        return ops_are_wide(txn->success, txn->success_count) ||
+               ops_are_wide(txn->failure, txn->failure_count);
+    case ENTRY_LEASE_REVOKE:
+    case ENTRY_LEASE_EXPIRE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool entry_request_is_wide(struct bytes payload)
 {
     struct arena arena = {0};
     struct entry_request request;
     struct err err;
     bool is_wide = entry_request_decode(payload, &arena, &request, &err) == ERR_OK &&
-                   request.kind == ENTRY_TXN &&
-                   (ops_are_wide(request.txn.success, request.txn.success_count) ||
-                    ops_are_wide(request.txn.failure, request.txn.failure_count));
+                   request_is_wide(&request);
     arena_release(&arena);
     return is_wide;
 }

@@ -20,6 +20,10 @@ enum entry_request_kind {
     ENTRY_COMPACTED,            /* the walk up to compact.revision is done: freed bytes on every member */
     ENTRY_SESSION_OPEN,         /* number is the opener's nonce; the session's id is the entry's index */
     ENTRY_SESSION_CLOSE,        /* session */
+    ENTRY_LEASE_GRANT,          /* lease.id, not 0, and lease.ttl_s */
+    ENTRY_LEASE_RENEW,          /* lease.id */
+    ENTRY_LEASE_REVOKE,         /* lease.id: a client ends it */
+    ENTRY_LEASE_EXPIRE,         /* lease.id: the leader does, unless it was renewed after lease_renewed */
 };
 
 struct entry_request {
@@ -31,8 +35,10 @@ struct entry_request {
     union {
         struct kv_txn txn;
         struct kv_compact compact;
+        struct kv_lease lease;
     };
     uint64_t compacted_bytes;
+    uint64_t lease_renewed;     /* index of the entry that granted or renewed it last, as the leader saw */
 };
 
 /* A payload with the stamp slot zeroed; one reference. */
@@ -41,8 +47,8 @@ struct blob *entry_request_encode(const struct entry_request *request);
  * kind we know, nested deeper than TXN_DEPTH_MAX, more than 4 * TXN_OPS_MAX ops, a wire error. */
 enum err_code entry_request_decode(struct bytes payload, struct arena *arena,
                                    struct entry_request *ret, struct err *err) MUST_USE;
-/* Whether applying it may touch far more rows than its size says: it renames what lies below a key, or
- * deletes or reads an interval. For whoever decides where to apply it. False for what does not decode. */
+/* Whether applying it may touch far more rows than its size says: it renames what lies below a key,
+ * deletes or reads an interval, or ends a lease. For whoever decides where to apply it. False for what does not decode. */
 bool entry_request_is_wide(struct bytes payload);
 kv_time entry_stamp(struct bytes payload);                      /* 0 when shorter than a stamp */
 void entry_stamp_set(struct blob *payload, kv_time stamp);      /* before it is shared */

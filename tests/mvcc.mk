@@ -54,7 +54,9 @@ tests_unit_test_store_entries_LDADD = $(MVCC_LIBS)
 tests_unit_test_store_threads_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_store_threads_LDADD = $(MVCC_LIBS)
 
-# Leases: deadlines.
-UNIT += tests/unit/test_lease
+# Leases: deadlines, and rows.
+UNIT += tests/unit/test_lease tests/unit/test_lease_rows
 tests_unit_test_lease_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_lease_LDADD = $(MVCC_LIBS)
+tests_unit_test_lease_rows_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lease_rows_LDADD = $(TREE_TEST_LIBS)

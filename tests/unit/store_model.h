@@ -12,10 +12,11 @@
 #define MODEL_KEYS_MAX 24
 #define MODEL_VERSIONS_MAX 4000
 #define MODEL_OPS_MAX 4
+#define MODEL_LEASES 4                  /* ids 1 to this */
 
 struct model_version {
     kv_rev revision, create_revision;
-    int64_t version;
+    int64_t version, lease;
     bool is_deleted;
     uint8_t fill;                       /* the value is size times this byte */
     uint32_t size;
@@ -36,6 +37,7 @@ struct model {
     int key_count;
     kv_rev revision, floor;
     kv_time clock;
+    raft_index leases[MODEL_LEASES + 1];        /* granted or renewed last; 0: there is none */
     struct arena arena;                 /* requests of the current entry */
     uint8_t fills[256][4096];
 };
@@ -147,7 +149,8 @@ static inline struct model_version *model_push(struct model *model, int key)
     return version;
 }
 
-static inline void model_put(struct model *model, int key, uint8_t fill, uint32_t size)
+static inline void model_put(struct model *model, int key, uint8_t fill, uint32_t size,
+                             int64_t lease)
 {
     const struct model_version *found = model_at(model, key, INT64_MAX);
     struct model_version old = {0};
@@ -155,6 +158,7 @@ static inline void model_put(struct model *model, int key, uint8_t fill, uint32_
         old = *found;
     struct model_version *now = model_push(model, key);
     now->fill = fill;
+    now->lease = lease;
     now->size = size;
     now->version = old.version + 1;
     now->create_revision = found ? old.create_revision : now->revision;
@@ -178,6 +182,7 @@ static inline void model_check_item(const struct model *model, const struct kv_i
     assert_int_equal(item->mod_revision, want->revision);
     assert_int_equal(item->create_revision, want->create_revision);
     assert_int_equal(item->version, want->version);
+    assert_int_equal(item->lease, want->lease);
     assert_int_equal(item->size, want->size);
     assert_bytes_equal(item->value, model_value(model, want));
 }
@@ -226,6 +231,8 @@ static inline bool model_holds_one(const struct model *model, const struct kv_co
         number = version->create_revision;
     if (version && compare->target == KV_COMPARE_MOD)
         number = version->revision;
+    if (version && compare->target == KV_COMPARE_LEASE)
+        number = version->lease;
     return model_number_holds(compare->result, number, compare->number);
 }
 
@@ -280,10 +287,12 @@ static inline struct kv_range model_draw_range(struct model *model)
 static inline struct kv_compare model_draw_compare(struct model *model)
 {
     struct kv_compare compare = {.key = model_draw_key(model),
-                                 .target = (enum kv_compare_target)model_draw(model, 4),
+                                 .target = (enum kv_compare_target)model_draw(model, 5),
                                  .result = (enum kv_compare_result)model_draw(model, 4)};
     compare.range_end = model_draw_end(model, compare.key);
     compare.number = model_draw(model, 2) ? 0 : model_draw(model, (uint32_t)model->revision + 2);
+    if (compare.target == KV_COMPARE_LEASE)
+        compare.number = model_draw(model, MODEL_LEASES + 1);
     if (compare.target == KV_COMPARE_VALUE)
         compare.value = bytes_of(model->fills[model_draw(model, 6)], model_draw(model, 20));
     return compare;
@@ -293,6 +302,13 @@ static inline uint32_t model_draw_size(struct model *model)
 {
     static const uint32_t sizes[] = {0, 3, 17, 1024, 1025, 3000};
     return sizes[model_draw(model, 6)];
+}
+
+/* One that is there, or 0. */
+static inline int64_t model_draw_lease(struct model *model)
+{
+    uint32_t id = model_draw(model, 2 * MODEL_LEASES);
+    return id <= MODEL_LEASES && model->leases[id] ? id : 0;
 }
 
 /* One operation on a key that no other of this txn writes (used). */
@@ -316,6 +332,7 @@ static inline struct kv_op model_draw_op(struct model *model, bool *used, int de
                               .put = {.key = model->keys[key].key,
                                       .value = bytes_of(model->fills[model_draw(model, 6)],
                                                         model_draw_size(model)),
+                                      .lease = model_draw_lease(model),
                                       .want_previous = model_draw(model, 2)}};
     return (struct kv_op){.kind = KV_OP_DELETE,
                           .del = {.key = model->keys[key].key,
@@ -414,7 +431,8 @@ static inline void model_do_put(struct model *model, const struct kv_put *put,
         if (result->put.has_previous)
             model_check_item(model, &result->put.previous, key, old);
     }
-    model_put(model, key, put->value.size ? put->value.data[0] : 0, (uint32_t)put->value.size);
+    model_put(model, key, put->value.size ? put->value.data[0] : 0, (uint32_t)put->value.size,
+              put->lease);
 }
 
 static inline void model_do(struct model *model, const struct kv_txn *txn,
@@ -458,6 +476,20 @@ static inline void model_apply(struct model *model, const struct kv_txn *txn, kv
     model->clock = stamp;
     struct model_path *path = model_decide(model, txn);
     model_do(model, txn, path, result);
+    if (model_changed(model))
+        model->revision++;
+}
+
+/* A lease ends, and its keys with it. */
+static inline void model_lease_end(struct model *model, int64_t id, kv_time stamp)
+{
+    model->clock = stamp;
+    model->leases[id] = 0;
+    for (int i = 0; i < model->key_count; i++) {
+        const struct model_version *live = model_at(model, i, INT64_MAX);
+        if (live && live->lease == id)
+            model_delete(model, i);
+    }
     if (model_changed(model))
         model->revision++;
 }

@@ -118,8 +118,13 @@ static void kinds_come_back(void **state)
         {.kind = ENTRY_COMPACTED, .compact = {.revision = 13}, .compacted_bytes = 1ull << 40},
         {.kind = ENTRY_SESSION_OPEN, .number = UINT64_MAX},
         {.kind = ENTRY_SESSION_CLOSE, .session = 3},
+        {.kind = ENTRY_LEASE_GRANT, .session = 3, .number = 4, .lease = {.id = 77, .ttl_s = 60}},
+        {.kind = ENTRY_LEASE_GRANT, .lease = {.id = INT64_MIN, .ttl_s = INT64_MIN}},
+        {.kind = ENTRY_LEASE_RENEW, .session = 3, .number = 5, .lease.id = INT64_MAX},
+        {.kind = ENTRY_LEASE_REVOKE, .session = 3, .number = 6, .lease.id = -1},
+        {.kind = ENTRY_LEASE_EXPIRE, .lease.id = 77, .lease_renewed = UINT64_MAX},
     };
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(requests); i++) {
         struct blob *payload = entry_request_encode(&requests[i]);
         struct arena arena = {0};
         struct entry_request back;
@@ -127,8 +132,14 @@ static void kinds_come_back(void **state)
         assert_int_equal(back.kind, requests[i].kind);
         assert_int_equal(back.session, requests[i].session);
         assert_int_equal(back.number, requests[i].number);
-        assert_int_equal(back.compact.revision, requests[i].compact.revision);
-        assert_int_equal(back.compact.physical, requests[i].compact.physical);
+        if (back.kind >= ENTRY_LEASE_GRANT) {
+            assert_true(back.lease.id == requests[i].lease.id);
+            assert_true(back.lease.ttl_s == requests[i].lease.ttl_s);
+            assert_true(back.lease_renewed == requests[i].lease_renewed);
+        } else {
+            assert_int_equal(back.compact.revision, requests[i].compact.revision);
+            assert_int_equal(back.compact.physical, requests[i].compact.physical);
+        }
         assert_int_equal(back.compacted_bytes, requests[i].compacted_bytes);
         arena_release(&arena);
         blob_unref(payload);
@@ -196,6 +207,11 @@ static void what_is_no_request(void **state)
     assert_err(decode(blob_copy(B("stamp...\x5a\x05\x0a\x01k\x38\x01")), &err), CORRUPT); /* put 7 */
     assert_err(decode(blob_copy(B("stamp...\x52\x02\x20\x01")), &err), CORRUPT);    /* txn 4 */
     assert_err(decode(blob_copy(B("stamp...\x52\x04\x12\x02\x2a\x00")), &err), CORRUPT); /* op 5 */
+    assert_err(decode(blob_copy(B("stamp...\x8a\x01\x02\x18\x01")), &err), CORRUPT); /* grant 3 */
+    assert_err(decode(blob_copy(B("stamp...\x92\x01\x02\x10\x01")), &err), CORRUPT); /* renew 2 */
+    assert_err(decode(blob_copy(B("stamp...\x9a\x01\x02\x10\x01")), &err), CORRUPT); /* revoke 2 */
+    assert_err(decode(blob_copy(B("stamp...\xa2\x01\x02\x18\x01")), &err), CORRUPT); /* expire 3 */
+    assert_ok(decode(blob_copy(B("stamp...\xa2\x01\x02\x10\x01")), &err));
     assert_ok(decode(blob_copy(B("stamp...\x7a\x00")), &err));
 }
 
@@ -241,6 +257,13 @@ static void wide_entries_are_told(void **state)
     assert_true(is_wide(rename));
     rename.rename.value_only = true;
     assert_false(is_wide(rename));
+    /* Ending a lease deletes whatever hangs on it. */
+    for (unsigned kind = ENTRY_LEASE_GRANT; kind <= ENTRY_LEASE_EXPIRE; kind++) {
+        struct entry_request request = {.kind = (enum entry_request_kind)kind, .lease.id = 1};
+        struct blob *payload = entry_request_encode(&request);
+        assert_int_equal(entry_request_is_wide(blob_bytes(payload)), kind >= ENTRY_LEASE_REVOKE);
+        blob_unref(payload);
+    }
     assert_false(entry_request_is_wide(B("")));
     assert_false(entry_request_is_wide(B("stamp...\x7a\x00")));
 }

@@ -138,6 +138,29 @@ static void step_txn(struct world *world)
     arena_release(&result.arena);
 }
 
+/* What of a lease comes next: granted where there is none, else renewed, revoked, or found to have run out,
+ * by a leader that has heard of its last renewal or has not. */
+static void step_lease(struct world *world)
+{
+    struct model *model = world->model;
+    int64_t id = 1 + model_draw(model, MODEL_LEASES);
+    struct entry_request request = {.kind = ENTRY_LEASE_GRANT, .lease = {.id = id, .ttl_s = 60}};
+    uint32_t kind = model_draw(model, 5);
+    bool ends = model->leases[id] && kind > 1;
+    if (model->leases[id])
+        request.kind = kind <= 1   ? ENTRY_LEASE_RENEW
+                       : kind == 2 ? ENTRY_LEASE_REVOKE
+                                   : ENTRY_LEASE_EXPIRE;
+    request.lease_renewed = model->leases[id] - (kind == 4);
+    const struct entry *entry = append(world, &request);
+    apply_to_both(world, entry);
+    if (!ends)
+        model->leases[id] = entry->index;
+    else if (kind != 4)
+        model_lease_end(model, id, world->stamp);
+    assert_int_equal(store_revision(world->member.store), model->revision);
+}
+
 static void step_compact(struct world *world)
 {
     struct model *model = world->model;
@@ -232,8 +255,10 @@ static void run(uint64_t seed, bool leveldb, int steps)
     struct model *model = world->model;
     for (int i = 0; i < steps; i++) {
         uint32_t kind = model_draw(model, 100);
-        if (kind < 60)
+        if (kind < 56)
             step_txn(world);
+        else if (kind < 60)
+            step_lease(world);
         else if (kind < 82)
             step_range(world);
         else if (kind < 85)

@@ -2,7 +2,7 @@
  * written before is whole when it is opened again. */
 #include "tests/unit/store_fixture.h"
 
-#define STEPS 9
+#define STEPS 15
 
 static struct bytes large_value(void)
 {
@@ -50,8 +50,25 @@ static struct entry_request step_request(raft_index index, struct kv_op *op, str
     case 8:
         request = (struct entry_request){.kind = ENTRY_COMPACT, .compact = {.revision = 6}};
         break;
-    default:
+    case 9:
         *op = (struct kv_op){.kind = KV_OP_DELETE, .del = {.key = B("/"), .range_end = B("0")}};
+        break;
+    case 10:
+    case 12:
+        request = (struct entry_request){.kind = ENTRY_LEASE_GRANT,
+                                         .lease = {.id = (int64_t)index, .ttl_s = 60}};
+        break;
+    case 11:
+        op->put.lease = 10;
+        break;
+    case 13:
+        request = (struct entry_request){.kind = ENTRY_LEASE_RENEW, .lease.id = 12};
+        break;
+    case 14:
+        request = (struct entry_request){.kind = ENTRY_LEASE_REVOKE, .lease.id = 10};
+        break;
+    default:
+        op->put.lease = 12;
         break;
     }
     return request;
@@ -73,6 +90,23 @@ static enum err_code apply_steps(struct store *store, struct err *err)
     return ERR_OK;
 }
 
+static enum err_code read_leases(struct store *store, struct arena *arena, struct err *err)
+{
+    struct kv_lease_result lease;
+    struct lessor *lessor = lessor_new();
+    int64_t remaining;
+    kv_rev revision;
+    enum err_code code =
+        store_lease(store, 12, true, 0, arena, &lease, &remaining, &revision, err);
+    if (!code)
+        code = store_lease_list(store, arena, &lease, &revision, err);
+    if (!code)
+        code = store_lease_load(store, lessor, 0, err);
+    assert_true(code || (lease.id_count == 1 && lessor_count(lessor) == 1));
+    lessor_free(lessor);
+    return code;
+}
+
 static enum err_code read_things(struct store *store, struct err *err)
 {
     struct arena arena = {0};
@@ -92,6 +126,8 @@ static enum err_code read_things(struct store *store, struct err *err)
         code = store_list(store, &list, &arena, &listed, &revision, err);
     if (!code)
         code = store_time(store, 7, &time, err);
+    if (!code)
+        code = read_leases(store, &arena, err);
     arena_release(&arena);
     return code;
 }

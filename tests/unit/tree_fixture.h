@@ -26,6 +26,7 @@ struct tree {
     uint64_t lowest_open;
     struct err err;                     /* of the last entry */
     bool repeated;
+    struct lease_change lease;          /* what it did to a lease */
     bool unchecked;                     /* do not compare names with keys each time */
     unsigned group, pending;            /* entries of one batch (0: one); how many it has now */
     struct arena arena;                 /* of answers */
@@ -124,6 +125,7 @@ static inline enum err_code tree_apply(struct tree *tree, struct entry_request *
     tree->arena = answer.arena;
     tree->err = answer.err;
     tree->repeated = answer.repeated;
+    tree->lease = answer.lease;
     if (result)
         *result = answer.result;
     return answer.code;
