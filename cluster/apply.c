@@ -148,6 +148,14 @@ static void tell_observer(struct applier *applier)
     }
 }
 
+/* Before any waiter: whoever asks what is left of a lease it was just given is told. */
+static void tell_lessor(struct applier *applier)
+{
+    int64_t now = clock_monotonic_ns(applier->clock);
+    for (size_t i = 0; i < applier->batch && applier->lessor; i++)
+        lessor_apply(applier->lessor, &applier->items[i].result.lease, now);
+}
+
 /* Steps the core's responses for everything up to index. */
 static enum err_code respond(struct applier *applier, raft_index index)
 {
@@ -176,6 +184,7 @@ static void batch_done(struct applier *applier)
     TRACE(applier->trace, "apply index=%" PRIu64 " entries=%zu revision=%" PRId64, last,
           applier->batch, store_revision(applier->store));
     tell_observer(applier);
+    tell_lessor(applier);
     for (size_t i = 0; i < applier->batch; i++) {
         proposer_answer(applier->proposer, &items[i].result);
         arena_release(&items[i].result.arena);

@@ -40,6 +40,7 @@ struct applier {
     struct mem *mem;                    /* the core's, for clones */
     struct proposer *proposer;
     struct kv_observer *observer;       /* may be NULL */
+    struct lessor *lessor;              /* hears of leases; may be NULL */
     struct worker *worker;
     struct clock *clock;
     struct trace *trace;

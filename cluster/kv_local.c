@@ -43,7 +43,21 @@ bool reads_are_idle(const struct reads *reads)
 
 /* ---- reading ---- */
 
-static enum err_code read_now(struct store *store, struct kv_request *request)
+/* now: the wall's, never below the stamps that were applied; for a guess that people read. */
+static enum err_code read_lease(struct store *store, struct kv_request *request, kv_time now)
+{
+    struct kv_lease_result *leased = &request->leased;
+    if (now < store_clock(store))
+        now = store_clock(store);
+    enum err_code code =
+        store_lease(store, request->lease.id, request->lease.want_keys, now, &request->arena,
+                    leased, &leased->ttl_s, &request->revision, &request->err);
+    if (code)
+        *leased = (struct kv_lease_result){.id = request->lease.id, .ttl_s = -1};
+    return code;
+}
+
+static enum err_code read_now(struct store *store, struct kv_request *request, kv_time now)
 {
     switch (request->kind) {
     case KV_RANGE:
@@ -56,6 +70,11 @@ static enum err_code read_now(struct store *store, struct kv_request *request)
     case KV_LIST:
         return store_list(store, &request->list, &request->arena, &request->listing,
                           &request->revision, &request->err);
+    case KV_LEASE_TIME_TO_LIVE:
+        return read_lease(store, request, now);
+    case KV_LEASE_LIST:
+        return store_lease_list(store, &request->arena, &request->leased, &request->revision,
+                                &request->err);
     default:
         request->revision = store_revision(store);
         return ERR_OK;
@@ -66,13 +85,22 @@ struct read_job {
     struct worker_job job;
     struct node *node;
     struct kv_request *request;
+    kv_time now;
     enum err_code code;
 };
 
 static void read_run(struct worker_job *base)
 {
     struct read_job *job = container_of(base, struct read_job, job);
-    job->code = read_now(job->node->store, job->request);
+    job->code = read_now(job->node->store, job->request, job->now);
+}
+
+/* On the loop, where the lessor is. */
+static void read_end(struct node *node, struct kv_request *request, enum err_code code)
+{
+    if (request->kind == KV_LEASE_TIME_TO_LIVE && code == ERR_OK)
+        leases_fill(&node->leases, node_now(node), &request->leased);
+    proposer_done(&node->proposer, request, code);
 }
 
 static void read_done(struct worker_job *base)
@@ -80,7 +108,7 @@ static void read_done(struct worker_job *base)
     struct read_job *job = container_of(base, struct read_job, job);
     struct node *node = job->node;
     node->reads.jobs--;
-    proposer_done(&node->proposer, job->request, job->code);
+    read_end(node, job->request, job->code);
     free(job);
     node->wake(node->wake_context);
 }
@@ -88,6 +116,8 @@ static void read_done(struct worker_job *base)
 /* Point reads and chunks are short whatever the data; the rest depends. */
 static bool is_long(const struct kv_request *request)
 {
+    if (request->kind == KV_LEASE_LIST || request->kind == KV_LEASE_TIME_TO_LIVE)
+        return request->kind == KV_LEASE_LIST || request->lease.want_keys;
     if (request->kind != KV_RANGE || request->range.range_end.size == 0)
         return request->kind == KV_LIST && request->list.limit > RANGE_CHUNK_ROWS;
     return request->range.limit == 0 || request->range.limit > RANGE_CHUNK_ROWS ||
@@ -97,23 +127,25 @@ static bool is_long(const struct kv_request *request)
 static void serve(struct node *node, struct kv_request *request)
 {
     int64_t now = request->kind == KV_CURRENT ? 0 : node_now(node);
+    kv_time wall = request->kind == KV_LEASE_TIME_TO_LIVE ? clock_wall_ns(node->clock) : 0;
     bool point = request->kind != KV_LIST &&
                  !(request->kind == KV_RANGE && request->range.range_end.size);
     if (is_long(request) || (!point && now < node->reads.slow_until_ns)) {
         struct read_job *job = mem_xzalloc(sizeof *job);
-        *job = (struct read_job){{.run = read_run, .done = read_done}, node, request, ERR_OK};
+        *job = (struct read_job){{.run = read_run, .done = read_done}, node, request, wall,
+                                 ERR_OK};
         request->stage = STAGE_READ_JOB;
         node->reads.jobs++;
         worker_submit(node->worker, WORKER_WORK, &job->job);
         return;
     }
-    enum err_code code = read_now(node->store, request);
+    enum err_code code = read_now(node->store, request, wall);
     if (now) {
         int64_t end = node_now(node);
         if (end - now > READ_SLOW_NS)
             node->reads.slow_until_ns = end + NS_PER_S;
     }
-    proposer_done(&node->proposer, request, code);
+    read_end(node, request, code);
 }
 
 static bool is_serializable(const struct kv_request *request)
@@ -254,11 +286,14 @@ static bool only_frees(const struct kv_op *ops, size_t count)
     return true;
 }
 
-/* With the disk nearly full only what frees space may still be proposed. */
+/* With the disk nearly full only what frees space may still be proposed; and renewals, which are small
+ * and without which a full disk would cost its holders their locks as well. */
 static bool has_room(const struct node *node, const struct kv_request *request)
 {
-    if (!node->writer.no_space || request->kind != KV_TXN)
+    if (!node->writer.no_space || (request->kind != KV_TXN && request->kind != KV_LEASE_GRANT))
         return true;
+    if (request->kind == KV_LEASE_GRANT)
+        return false;
     return only_frees(request->txn.success, request->txn.success_count) &&
            only_frees(request->txn.failure, request->txn.failure_count);
 }
@@ -267,22 +302,25 @@ static enum err_code refuse(struct node *node, struct kv_request *request)
 {
     if (node->stopping || node->fault_code != ERR_OK)
         return ERR_CLOSING;
+    if (!has_room(node, request))
+        return err_set(&request->err, ERR_NO_SPACE, "the disk of this member is full");
     switch (request->kind) {
     case KV_RANGE:
         return kv_validate_range(&request->range, &request->err);
     case KV_TXN:
-        if (!has_room(node, request))
-            return err_set(&request->err, ERR_NO_SPACE, "the disk of this member is full");
         return kv_validate_txn(&request->txn, &request->err);
-    case KV_LEASE_GRANT:
-    case KV_LEASE_REVOKE:
-    case KV_LEASE_KEEP_ALIVE:
-    case KV_LEASE_TIME_TO_LIVE:
-    case KV_LEASE_LIST:
-        return err_set(&request->err, ERR_NOT_CAPABLE, "not capable");
     default:
         return ERR_OK;
     }
+}
+
+/* An id that nobody chose: applying reads no chance, so it is drawn here and travels in the entry. */
+static void lease_pick(struct node *node, struct kv_request *request)
+{
+    int64_t id = request->lease.id;
+    while (id == 0)
+        id = (int64_t)(rand_u64(&node->rand) >> 1);
+    request->leased = (struct kv_lease_result){.id = id};
 }
 
 static void submit(struct kv *kv, struct kv_request *request)
@@ -298,7 +336,9 @@ static void submit(struct kv *kv, struct kv_request *request)
     enum err_code code = refuse(node, request);
     if (code != ERR_OK) {
         proposer_done(&node->proposer, request, code);
-    } else if (request->kind == KV_TXN || request->kind == KV_COMPACT) {
+    } else if (proposer_takes(request)) {
+        if (request->kind == KV_LEASE_GRANT)
+            lease_pick(node, request);
         proposer_submit(&node->proposer, request);
     } else if (is_serializable(request) ||
                (is_current(node) && list_is_empty(&node->reads.confirmed))) {
@@ -330,7 +370,8 @@ static void cancel(struct kv *kv, struct kv_request *request)
 static unsigned capabilities(struct kv *kv)
 {
     (void)kv;
-    return KV_CAN_NAMES | KV_CAN_RENAME | KV_CAN_TIMES | KV_CAN_SYSTEM | KV_CAN_OBSERVE;
+    return KV_CAN_NAMES | KV_CAN_RENAME | KV_CAN_TIMES | KV_CAN_SYSTEM | KV_CAN_OBSERVE |
+           KV_CAN_LEASE;
 }
 
 static void status(struct kv *kv, struct kv_status *ret)

@@ -11,6 +11,7 @@ libcluster_a_SOURCES = \
 	cluster/cmd_wal.c \
 	cluster/datadir.c cluster/datadir.h \
 	cluster/kv_local.c \
+	cluster/leases.c cluster/leases.h \
 	cluster/logwriter.c cluster/logwriter.h \
 	cluster/loop_uv.c cluster/loop_uv.h \
 	cluster/net.h \

@@ -136,6 +136,7 @@ static void wire(struct node *node)
     node->applier.raft = node->raft;
     node->applier.mem = &node->mem;
     node->applier.proposer = &node->proposer;
+    node->applier.lessor = node->leases.lessor;
     node->applier.worker = node->worker;
     node->applier.clock = node->clock;
     node->applier.trace = node->trace;
@@ -173,6 +174,7 @@ static void node_free(struct node *node)
     proposer_release(&node->proposer);
     reads_release(&node->reads);
     snapshotter_release(node);
+    leases_release(&node->leases);
     raft_free(node->raft);
     raftlog_release(&node->raftlog);
     store_close(node->store);
@@ -188,6 +190,11 @@ enum err_code node_open(struct node **ret, const struct node_options *options, s
         code = open_core(node, options, err);
     if (code == ERR_OK)
         code = store_forget_logs(node->store, err);
+    if (code == ERR_OK) {
+        leases_init(&node->leases, node->raft, &node->proposer, node->clock, options->seed,
+                    node->trace);
+        code = leases_load(&node->leases, node->store, err);
+    }
     if (code == ERR_OK) {
         wire(node);
         find_alone(node);
@@ -257,6 +264,12 @@ static void on_message(struct node *node, const struct raft_message *message)
         send_to_peer(&node->writer, message);
 }
 
+static void on_read_state(struct node *node, const struct raft_read_state *state)
+{
+    reads_state(node, state);
+    leases_read_state(&node->leases, state, node_now(node));
+}
+
 static void ready_turn(struct node *node)
 {
     while (node->fault_code == ERR_OK && raft_has_ready(node->raft)) {
@@ -272,7 +285,7 @@ static void ready_turn(struct node *node)
         for (size_t i = 0; i < ready.message_count; i++)
             on_message(node, &ready.messages[i]);
         for (size_t i = 0; i < ready.read_state_count; i++)
-            reads_state(node, &ready.read_states[i]);
+            on_read_state(node, &ready.read_states[i]);
         if (ready.has_soft_state)
             on_soft_state(node, &ready.soft_state);
     }
@@ -310,9 +323,11 @@ static void note_configuration(struct node *node)
 /* One pass over everything; true when something was done inline that may have made more to do. */
 static bool work(struct node *node)
 {
-    if (!is_behind(node) && !node->stopping)
+    bool may_propose = !is_behind(node) && !node->stopping;
+    if (may_propose)
         core_failed(node, proposer_fill(&node->proposer, node->raft, clock_wall_ns(node->clock),
                                         rand_u64(&node->rand) | 1));
+    core_failed(node, leases_turn(&node->leases, node_now(node), may_propose));
     size_t waiting = proposer_busy(&node->proposer);
     ready_turn(node);
     bool done = !node->hold_commit && logwriter_turn(&node->writer, waiting);
@@ -410,7 +425,8 @@ bool node_turn(struct node *node)
         snapshotter_release_log(node);
         snapshotter_turn(node);
         compaction_turn(node);
-        more |= !list_is_empty(&node->proposer.answered) || raft_has_ready(node->raft);
+        more |= !list_is_empty(&node->proposer.answered) || raft_has_ready(node->raft) ||
+                leases_next_ns(&node->leases) <= now;
     }
     return more;
 }
@@ -422,6 +438,8 @@ int64_t node_next_wake_ns(const struct node *node)
     int64_t next = node->next_expire_ns;
     if (needs_ticks(node) && node->next_tick_ns < next)
         next = node->next_tick_ns;
+    if (leases_next_ns(&node->leases) < next)
+        next = leases_next_ns(&node->leases);
     bool check_due = store_applied(node->store) != node->snapshotter.checked_applied;
     if (check_due && !node->snapshotter.in_flight && node->snapshotter.due_ns < next)
         next = node->snapshotter.due_ns;

@@ -3,6 +3,7 @@
 #define CLUSTER_NODE_INTERNAL_H
 
 #include "cluster/apply.h"
+#include "cluster/leases.h"
 #include "cluster/logwriter.h"
 #include "cluster/node.h"
 #include "cluster/propose.h"
@@ -78,6 +79,7 @@ struct node {
     struct logwriter writer;
     struct applier applier;
     struct proposer proposer;
+    struct leases leases;
     struct reads reads;
     struct snapshotter snapshotter;
     struct compaction compaction;

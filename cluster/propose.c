@@ -2,7 +2,6 @@
 
 #include "proto/base/limits.h"
 #include "proto/base/varint.h"
-#include "proto/kv_pb.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,6 +21,12 @@ static struct proposal *slot(struct proposer *proposer, uint64_t number)
 static struct kv_request *request_of(struct list *link)
 {
     return container_of(link, struct kv_request, link);
+}
+
+static bool is_of_lease(const struct kv_request *request)
+{
+    return request->kind == KV_LEASE_GRANT || request->kind == KV_LEASE_REVOKE ||
+           request->kind == KV_LEASE_KEEP_ALIVE;
 }
 
 void proposer_init(struct proposer *proposer, kv_time last_stamp, struct trace *trace)
@@ -48,9 +53,14 @@ void proposer_done(struct proposer *proposer, struct kv_request *request, enum e
     list_push_back(&proposer->answered, &request->link);
 }
 
+bool proposer_takes(const struct kv_request *request)
+{
+    return request->kind == KV_TXN || request->kind == KV_COMPACT || is_of_lease(request);
+}
+
 void proposer_submit(struct proposer *proposer, struct kv_request *request)
 {
-    CHECK(request->kind == KV_TXN || request->kind == KV_COMPACT);
+    CHECK(proposer_takes(request));
     if (proposer->waiting_count >= PROPOSE_WAITING_MAX) {
         proposer_done(proposer, request, ERR_BUSY);
         return;
@@ -96,16 +106,29 @@ static kv_time next_stamp(struct proposer *proposer, kv_time wall_ns)
 static struct blob *encode(const struct proposer *proposer, const struct kv_request *request)
 {
     struct entry_request entry = {
-        .kind = request->kind == KV_TXN ? ENTRY_TXN : ENTRY_COMPACT,
         .session = proposer->session,
         .number = request->number,
         .lowest_open = proposer->lowest_open,
         .privileged = request->privileged,
     };
-    if (request->kind == KV_TXN)
+    switch (request->kind) {
+    case KV_TXN:
+        entry.kind = ENTRY_TXN;
         entry.txn = request->txn;
-    else
+        break;
+    case KV_COMPACT:
+        entry.kind = ENTRY_COMPACT;
         entry.compact = request->compact;
+        break;
+    case KV_LEASE_GRANT:
+        entry.kind = ENTRY_LEASE_GRANT;
+        entry.lease = (struct kv_lease){.id = request->leased.id, .ttl_s = request->lease.ttl_s};
+        break;
+    default:
+        entry.kind =
+            request->kind == KV_LEASE_REVOKE ? ENTRY_LEASE_REVOKE : ENTRY_LEASE_RENEW;
+        entry.lease.id = request->lease.id;
+    }
     return entry_request_encode(&entry);
 }
 
@@ -226,6 +249,17 @@ enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, kv_t
     return dropped(code) ? ERR_OK : code;
 }
 
+enum err_code proposer_propose_own(struct proposer *proposer, struct raft *raft,
+                                   const struct entry_request *request, kv_time wall_ns)
+{
+    struct blob *payload = entry_request_encode(request);
+    entry_stamp_set(payload, next_stamp(proposer, wall_ns));
+    struct entry entry = {.type = ENTRY_NORMAL, .payload = payload};
+    enum err_code code = raft_propose(raft, &entry, 1);
+    blob_unref(payload);
+    return code;
+}
+
 /* Reads session and number, the first two fields of an encoded request, without decoding the rest. */
 static bool peek(const struct entry *entry, uint64_t *ret_session, uint64_t *ret_number)
 {
@@ -326,7 +360,12 @@ void proposer_answer(struct proposer *proposer, struct store_result *result)
     if (request) {
         request->revision = result->revision;
         request->err = result->err;
-        request->result = result->result;
+        if (is_of_lease(request))
+            request->leased = (struct kv_lease_result){.id = result->lease.id,
+                                                       .ttl_s = result->lease.ttl_s,
+                                                       .granted_ttl_s = result->lease.ttl_s};
+        else
+            request->result = result->result;
         arena_release(&request->arena);
         request->arena = result->arena;
         result->arena = (struct arena){0};

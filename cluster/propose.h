@@ -19,6 +19,7 @@
 #include "cluster/raft/raft.h"
 #include "mvcc/store.h"
 #include "proto/kv.h"
+#include "proto/kv_pb.h"
 
 #define PROPOSE_WAITING_MAX 16384       /* beyond it the caller hears BUSY at once */
 #define PROPOSE_RING_SIZE 2048          /* above SESSION_OPEN_MAX, a power of two */
@@ -47,7 +48,10 @@ void proposer_init(struct proposer *proposer, kv_time last_stamp, struct trace *
 /* Every request must have been answered. */
 void proposer_release(struct proposer *proposer);
 
-/* Takes a request of kind TXN or COMPACT. Its answer may be in the answered list at once. */
+/* Whether a request is of a kind that is proposed. */
+bool proposer_takes(const struct kv_request *request);
+/* Takes a request of kind TXN, COMPACT, LEASE_GRANT (leased.id is the id it gets), LEASE_REVOKE or
+ * LEASE_KEEP_ALIVE. Its answer may be in the answered list at once. */
 void proposer_submit(struct proposer *proposer, struct kv_request *request);
 /* Takes it out wherever it is and answers it with CANCELED. */
 void proposer_cancel(struct proposer *proposer, struct kv_request *request);
@@ -59,6 +63,11 @@ enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, kv_tim
                             uint64_t nonce) MUST_USE;
 /* After leadership has moved: everything open is proposed again. */
 enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, kv_time wall_ns) MUST_USE;
+
+/* An entry of the member itself: of no session, and nobody waits for it. NO_LEADER, BUSY: nothing was
+ * proposed. FAULT kinds. */
+enum err_code proposer_propose_own(struct proposer *proposer, struct raft *raft,
+                                   const struct entry_request *request, kv_time wall_ns) MUST_USE;
 
 /* Whether somebody here waits for what this entry did: it decides if the full answer is built. */
 bool proposer_wants(const struct proposer *proposer, const struct entry *entry);

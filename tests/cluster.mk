@@ -18,6 +18,12 @@ tests_unit_test_node_SOURCES = tests/unit/test_node.c tests/sim/sim_worker.c
 tests_unit_test_node_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_node_LDADD = $(CLUSTER_LDADD)
 
+# leases: who may let them run out
+UNIT += tests/unit/test_leases
+tests_unit_test_leases_SOURCES = tests/unit/test_leases.c tests/sim/sim_worker.c
+tests_unit_test_leases_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_leases_LDADD = $(CLUSTER_LDADD)
+
 UNIT += tests/unit/test_member
 tests_unit_test_member_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
 tests_unit_test_member_LDADD = $(CLUSTER_LDADD)

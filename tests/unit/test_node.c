@@ -426,11 +426,182 @@ static void bad_requests_are_answered_at_the_end_of_the_turn(void **state)
     assert_int_equal(call.code, ERR_INVALID);
     assert_string_equal(call.request.err.text, "key is not provided");
     kv_request_release(&call.request);
-    call = (struct call){.request = {.kind = KV_LEASE_GRANT, .done = on_done}};
+}
+
+/* ---- leases ---- */
+
+static enum err_code lease_now(struct fixture *fixture, enum kv_kind kind, struct kv_lease lease,
+                               struct kv_lease_result *ret)
+{
+    struct call call = {.request = {.kind = kind, .lease = lease, .done = on_done}};
+    kv_submit(node_kv(fixture->node), &call.request);
+    assert_false(call.ended);
+    settle(fixture);
+    assert_true(call.ended);
+    *ret = call.request.leased;
+    ret->keys = NULL;
+    ret->ids = NULL;
+    kv_request_release(&call.request);
+    return call.code;
+}
+
+static int64_t grant_now(struct fixture *fixture, int64_t id, int64_t ttl_s)
+{
+    struct kv_lease_result lease;
+    assert_ok(lease_now(fixture, KV_LEASE_GRANT, (struct kv_lease){.id = id, .ttl_s = ttl_s},
+                        &lease));
+    assert_int_equal(lease.ttl_s, ttl_s);
+    return lease.id;
+}
+
+static void put_leased(struct fixture *fixture, const char *key, int64_t lease)
+{
+    struct call call;
+    submit_put(fixture, &call, key, "held");
+    call.op.put.lease = lease;
+    settle(fixture);
+    assert_ok(call.code);
+    kv_request_release(&call.request);
+}
+
+/* Sleeps as long as the member says that it may. */
+static void sleep_through(struct fixture *fixture, int64_t ns)
+{
+    int64_t end = fixture->clock.now_ns + ns;
+    while (fixture->clock.now_ns < end) {
+        int64_t next = node_next_wake_ns(fixture->node);
+        next = next > end ? end : next;
+        assert_true(next >= fixture->clock.now_ns);
+        sim_clock_advance(&fixture->clock, next - fixture->clock.now_ns);
+        settle(fixture);
+    }
+}
+
+static void a_lease_runs_out_with_its_keys(void **state)
+{
+    struct fixture *fixture = *state;
+    struct kv_lease_result lease;
+    int64_t id = grant_now(fixture, 0, 5);
+    assert_true(id > 0);
+    assert_true(grant_now(fixture, 0, 5) != id);
+    put_leased(fixture, "/lock", id);
+    sleep_through(fixture, 4 * NS_PER_S);
+    assert_ok(lease_now(fixture, KV_LEASE_TIME_TO_LIVE, (struct kv_lease){.id = id}, &lease));
+    assert_int_equal(lease.ttl_s, 1);
+    assert_int_equal(lease.granted_ttl_s, 5);
+    assert_ok(lease_now(fixture, KV_LEASE_KEEP_ALIVE, (struct kv_lease){.id = id}, &lease));
+    assert_int_equal(lease.ttl_s, 5);
+    sleep_through(fixture, 5 * NS_PER_S - 1);
+    assert_value(fixture, "/lock", "held");
+    assert_ok(lease_now(fixture, KV_LEASE_LIST, (struct kv_lease){0}, &lease));
+    assert_int_equal(lease.id_count, 1);        /* the other was not kept alive */
+    sleep_through(fixture, 1);
+    assert_value(fixture, "/lock", NULL);
+    assert_int_equal(lease_now(fixture, KV_LEASE_KEEP_ALIVE, (struct kv_lease){.id = id}, &lease),
+                     ERR_NOT_FOUND);
+    assert_int_equal(lease.ttl_s, 0);
+    assert_int_equal(
+        lease_now(fixture, KV_LEASE_TIME_TO_LIVE, (struct kv_lease){.id = id}, &lease),
+        ERR_NOT_FOUND);
+    assert_int_equal(lease.ttl_s, -1);
+}
+
+static void a_lease_is_asked_about_and_revoked(void **state)
+{
+    struct fixture *fixture = *state;
+    struct kv_lease_result lease;
+    assert_true(kv_capabilities(node_kv(fixture->node)) & KV_CAN_LEASE);
+    grant_now(fixture, 77, 60);
+    put_leased(fixture, "/b", 77);
+    put_leased(fixture, "/a", 77);
+    struct call call = {.request = {.kind = KV_LEASE_TIME_TO_LIVE,
+                                    .lease = {.id = 77, .want_keys = true}, .done = on_done}};
     kv_submit(node_kv(fixture->node), &call.request);
     settle(fixture);
-    assert_int_equal(call.code, ERR_NOT_CAPABLE);
+    assert_ok(call.code);
+    assert_int_equal(call.request.leased.ttl_s, 60);
+    assert_int_equal(call.request.leased.key_count, 2);
+    assert_bytes_equal(call.request.leased.keys[0], BYTES_LITERAL("/a"));
+    assert_bytes_equal(call.request.leased.keys[1], BYTES_LITERAL("/b"));
     kv_request_release(&call.request);
+    struct kv_lease again = {.id = 77, .ttl_s = 60};
+    assert_int_equal(lease_now(fixture, KV_LEASE_GRANT, again, &lease), ERR_EXISTS);
+    assert_ok(lease_now(fixture, KV_LEASE_REVOKE, again, &lease));
+    assert_value(fixture, "/a", NULL);
+    assert_int_equal(lease_now(fixture, KV_LEASE_REVOKE, again, &lease), ERR_NOT_FOUND);
+    submit_put(fixture, &call, "/c", "1");
+    call.op.put.lease = 77;
+    settle(fixture);
+    assert_int_equal(call.code, ERR_NOT_FOUND);
+    assert_string_equal(call.request.err.text, "requested lease not found");
+    kv_request_release(&call.request);
+    assert_ok(lease_now(fixture, KV_LEASE_LIST, (struct kv_lease){0}, &lease));
+    assert_int_equal(lease.id_count, 0);
+}
+
+/* A member that was stopped, cleanly or not, gives every lease its whole time again. */
+static void leases_outlive_a_restart(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int round = 0; round < 2; round++) {
+        int64_t id = grant_now(fixture, 0, 5);
+        put_leased(fixture, "/lock", id);
+        sleep_through(fixture, 4 * NS_PER_S);
+        if (round)
+            stop_clean(fixture);
+        else
+            node_abandon(fixture->node);
+        sim_clock_advance(&fixture->clock, 100 * NS_PER_S);
+        start(fixture);
+        sleep_through(fixture, 5 * NS_PER_S - 1);
+        assert_value(fixture, "/lock", "held");
+        sleep_through(fixture, NS_PER_S);
+        assert_value(fixture, "/lock", NULL);
+    }
+}
+
+/* Renewals that wait for a flush are in the log before the expiry, and win. */
+static void a_renewal_beats_the_expiry_behind_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct call call = {.request = {.kind = KV_LEASE_KEEP_ALIVE, .lease.id = 77, .done = on_done}};
+    grant_now(fixture, 77, 5);
+    put_leased(fixture, "/lock", 77);
+    node_hold_commit(fixture->node, true);
+    sleep_through(fixture, 4 * NS_PER_S);
+    kv_submit(node_kv(fixture->node), &call.request);
+    settle(fixture);
+    sleep_through(fixture, 3 * NS_PER_S);
+    assert_false(call.ended);
+    node_hold_commit(fixture->node, false);
+    settle(fixture);
+    assert_ok(call.code);
+    kv_request_release(&call.request);
+    assert_value(fixture, "/lock", "held");
+    sleep_through(fixture, 5 * NS_PER_S);
+    assert_value(fixture, "/lock", NULL);
+}
+
+static void a_thousand_leases_run_out(void **state)
+{
+    struct fixture *fixture = *state;
+    struct kv_lease_result lease;
+    enum { COUNT = 1000 };
+    struct call *calls = mem_xzalloc(COUNT * sizeof *calls);
+    for (int i = 0; i < COUNT; i++) {
+        calls[i].request = (struct kv_request){.kind = KV_LEASE_GRANT, .lease.ttl_s = 2 + i % 3,
+                                               .done = on_done};
+        kv_submit(node_kv(fixture->node), &calls[i].request);
+    }
+    settle(fixture);
+    assert_ok(lease_now(fixture, KV_LEASE_LIST, (struct kv_lease){0}, &lease));
+    assert_int_equal(lease.id_count, COUNT);
+    sleep_through(fixture, 6 * NS_PER_S);
+    assert_ok(lease_now(fixture, KV_LEASE_LIST, (struct kv_lease){0}, &lease));
+    assert_int_equal(lease.id_count, 0);
+    for (int i = 0; i < COUNT; i++)
+        kv_request_release(&calls[i].request);
+    free(calls);
 }
 
 static void the_log_is_released_behind_checkpoints(void **state)
@@ -551,6 +722,11 @@ int main(void)
         MEMBER(observers_hear_before_the_answer),
         MEMBER(the_log_is_released_behind_checkpoints),
         MEMBER(a_physical_compaction_ends_when_the_rows_are_gone),
+        MEMBER(a_lease_runs_out_with_its_keys),
+        MEMBER(a_lease_is_asked_about_and_revoked),
+        MEMBER(leases_outlive_a_restart),
+        MEMBER(a_renewal_beats_the_expiry_behind_it),
+        MEMBER(a_thousand_leases_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
