@@ -31,6 +31,10 @@ libsimmount_a_SOURCES = \
 SIM_MOUNT_LDADD = libsimmount.a libfs.a libmvcc.a libproto.a libbase.a \
 	$(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(FUSE_LIBS) $(CMOCKA_LIBS) -lpthread
 
+UNIT += tests/unit/test_kv_direct
+tests_unit_test_kv_direct_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_kv_direct_LDADD = $(SIM_MOUNT_LDADD)
+
 UNIT += tests/unit/test_op_file
 tests_unit_test_op_file_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_file_LDADD = $(SIM_MOUNT_LDADD)

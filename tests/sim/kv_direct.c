@@ -10,6 +10,7 @@
 #define CLUSTER_ID 0x10c0
 #define FIRST_CLOCK 1795000000000000000LL       /* in November 2026 */
 #define TICK_NS 1000000
+#define FIRST_LEASE 0x1ea5e0000         /* ids that are picked here begin above */
 
 static void fail(const struct err *err)
 {
@@ -87,6 +88,36 @@ static enum err_code run_compact(struct kv_direct *direct, struct kv_request *re
     return result.code;
 }
 
+static enum err_code run_lease_write(struct kv_direct *direct, struct kv_request *request)
+{
+    struct entry_request entry = {.kind = request->kind == KV_LEASE_GRANT    ? ENTRY_LEASE_GRANT
+                                          : request->kind == KV_LEASE_REVOKE ? ENTRY_LEASE_REVOKE
+                                                                             : ENTRY_LEASE_RENEW,
+                                  .lease = request->lease};
+    struct store_result result = {0};
+    if (entry.kind == ENTRY_LEASE_GRANT && entry.lease.id == 0)
+        entry.lease.id = FIRST_LEASE + (int64_t)direct->index;
+    apply(direct, &entry, true, &result);
+    request->revision = result.revision;
+    request->err = result.err;
+    request->leased = (struct kv_lease_result){.id = result.lease.id,
+                                               .ttl_s = result.lease.ttl_s,
+                                               .granted_ttl_s = result.lease.ttl_s};
+    arena_release(&result.arena);
+    return result.code;
+}
+
+static enum err_code run_time_to_live(struct kv_direct *direct, struct kv_request *request)
+{
+    struct kv_lease_result *leased = &request->leased;
+    enum err_code code =
+        store_lease(direct->store, request->lease.id, request->lease.want_keys, direct->clock,
+                    &request->arena, leased, &leased->ttl_s, &request->revision, &request->err);
+    if (code != ERR_OK)
+        *leased = (struct kv_lease_result){.id = request->lease.id, .ttl_s = -1};
+    return code;
+}
+
 static enum err_code run_read(struct kv_direct *direct, struct kv_request *request)
 {
     struct store *store = direct->store;
@@ -104,14 +135,24 @@ static enum err_code run_read(struct kv_direct *direct, struct kv_request *reque
     case KV_CURRENT:
         request->revision = store_revision(store);
         return ERR_OK;
+    case KV_LEASE_TIME_TO_LIVE:
+        return run_time_to_live(direct, request);
     default:
-        return err_set(&request->err, ERR_NOT_CAPABLE, "no leases here");
+        CHECK(request->kind == KV_LEASE_LIST);
+        return store_lease_list(store, &request->arena, &request->leased, &request->revision,
+                                &request->err);
     }
+}
+
+static bool is_lease_write(const struct kv_request *request)
+{
+    return request->kind == KV_LEASE_GRANT || request->kind == KV_LEASE_REVOKE ||
+           request->kind == KV_LEASE_KEEP_ALIVE;
 }
 
 static bool is_write(const struct kv_request *request)
 {
-    return request->kind == KV_TXN || request->kind == KV_COMPACT;
+    return request->kind == KV_TXN || request->kind == KV_COMPACT || is_lease_write(request);
 }
 
 static enum err_code run(struct kv_direct *direct, struct kv_request *request)
@@ -125,6 +166,8 @@ static enum err_code run(struct kv_direct *direct, struct kv_request *request)
         return run_txn(direct, request);
     if (request->kind == KV_COMPACT)
         return run_compact(direct, request);
+    if (is_lease_write(request))
+        return run_lease_write(direct, request);
     return run_read(direct, request);
 }
 
@@ -214,7 +257,7 @@ enum err_code kv_direct_init_on(struct kv_direct *direct, struct backend *backen
     if (direct->clock < FIRST_CLOCK)
         direct->clock = FIRST_CLOCK;
     direct->capabilities = KV_CAN_NAMES | KV_CAN_RENAME | KV_CAN_TIMES | KV_CAN_SYSTEM |
-                           KV_CAN_OBSERVE;
+                           KV_CAN_OBSERVE | KV_CAN_LEASE;
     direct->status.has_quorum = direct->status.alone = true;
     return ERR_OK;
 }
@@ -259,6 +302,15 @@ kv_rev kv_direct_other_delete(struct kv_direct *direct, const char *key)
 {
     struct kv_op op = {.kind = KV_OP_DELETE, .del = {.key = bytes_of_text(key)}};
     return kv_direct_other_txn(direct, &(struct kv_txn){.success = &op, .success_count = 1});
+}
+
+void kv_direct_expire(struct kv_direct *direct, int64_t lease)
+{
+    struct entry_request entry = {.kind = ENTRY_LEASE_REVOKE, .lease.id = lease};
+    struct store_result result = {0};
+    apply(direct, &entry, false, &result);
+    CHECK(result.code == ERR_OK);
+    arena_release(&result.arena);
 }
 
 void kv_direct_compact(struct kv_direct *direct, kv_rev revision)

@@ -46,6 +46,8 @@ bool kv_direct_is_idle(const struct kv_direct *direct);
 kv_rev kv_direct_other_put(struct kv_direct *direct, const char *key, const char *value);
 kv_rev kv_direct_other_delete(struct kv_direct *direct, const char *key);
 kv_rev kv_direct_other_txn(struct kv_direct *direct, const struct kv_txn *txn);
+/* The time of a lease is over, as its leader finds: no clock here finds it by itself. */
+void kv_direct_expire(struct kv_direct *direct, int64_t lease);
 void kv_direct_compact(struct kv_direct *direct, kv_rev revision);
 
 /* What everyone sees: the value of key, appended to ret; false: there is none. */
