@@ -109,7 +109,7 @@ static inline MUST_USE enum err_code home_open(struct home *home, bool create,
 }
 
 /* A copy of what the tables of the current store's open backend hold now. After a store_checkpoint that
- * is everything applied then, and maybe more. Blocks for as long as reading it all once takes; the
+ * is everything applied then, and maybe more. The backend stays open meanwhile. Blocks for as long as reading it all once takes; the
  * writer goes on beside it. CORRUPT: the store's own files do not fit together, or its rows say no mark;
  * TOO_BIG: more than HOME_FILES_MAX files. */
 static inline MUST_USE enum err_code home_copy_open(struct home *home, struct backend *backend,

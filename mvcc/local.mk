@@ -2,16 +2,20 @@
 noinst_LIBRARIES += libmvcc.a
 
 libmvcc_a_SOURCES = \
+	mvcc/adopt.c \
 	mvcc/backend.h mvcc/backend_leveldb.c mvcc/backend_memory.c \
 	mvcc/batch.c mvcc/batch.h \
 	mvcc/checkpoint.c \
 	mvcc/compact.c \
 	mvcc/config.c mvcc/config.h \
 	mvcc/hash.c \
-	mvcc/home.h \
+	mvcc/home.h mvcc/home_internal.h mvcc/home_manifest.c \
+	mvcc/home_files.c mvcc/home_files.h mvcc/home_leveldb.c mvcc/home_leveldb_copy.c \
+	mvcc/home_memory.c \
 	mvcc/index.c mvcc/index.h \
 	mvcc/lease.c mvcc/lease.h \
 	mvcc/lease_rows.c mvcc/lease_rows.h \
+	mvcc/manifest.c mvcc/manifest.h \
 	mvcc/names.c mvcc/names.h mvcc/names_internal.h mvcc/names_past.c \
 	mvcc/names_validate.c \
 	mvcc/quota.c mvcc/quota.h \

@@ -75,7 +75,7 @@ static enum err_code configuration_load(struct store *store, struct err *err)
 }
 
 /* The identity row: format, cluster id, member id, generation. */
-static void identity_put(struct store *store, const struct store_options *options)
+void store_identity_put(struct store *store, const struct store_options *options)
 {
     uint8_t *place = batch_put_place(store->batch, BYTES_LITERAL(META_IDENTITY), IDENTITY_SIZE);
     put_le32(place, STORE_FORMAT);
@@ -84,8 +84,8 @@ static void identity_put(struct store *store, const struct store_options *option
     put_le64(place + 20, options->generation);
 }
 
-static enum err_code identity_matches(const char *what, uint64_t have, uint64_t want,
-                                      struct err *err)
+enum err_code store_identity_matches(const char *what, uint64_t have, uint64_t want,
+                                     struct err *err)
 {
     if (have == want)
         return ERR_OK;
@@ -93,22 +93,33 @@ static enum err_code identity_matches(const char *what, uint64_t have, uint64_t 
                    (unsigned long long)have, (unsigned long long)want);
 }
 
-static enum err_code identity_check(struct bytes row, const struct store_options *options,
-                                    struct err *err)
+static enum err_code identity_check(const struct store_identity *identity,
+                                    const struct store_options *options, struct err *err)
+{
+    enum err_code code =
+        store_identity_matches("cluster", identity->cluster_id, options->cluster_id, err);
+    if (!code)
+        code = store_identity_matches("member", identity->member_id, options->member_id, err);
+    return code ? code
+                : store_identity_matches("generation", identity->generation, options->generation,
+                                         err);
+}
+
+static enum err_code identity_decode(struct bytes row, struct store_identity *ret, struct err *err)
 {
     struct cursor cursor = cursor_of(row);
     uint32_t format = cursor_le32(&cursor);
-    uint64_t cluster = cursor_le64(&cursor), member = cursor_le64(&cursor);
-    uint64_t generation = cursor_le64(&cursor);
+    struct store_identity identity;
+    identity.cluster_id = cursor_le64(&cursor);
+    identity.member_id = cursor_le64(&cursor);
+    identity.generation = cursor_le64(&cursor);
     if (cursor.failed || cursor.rest.size)
         return row_missing(META_IDENTITY, err);
     if (format != STORE_FORMAT)
         return err_set(err, ERR_CORRUPT, "the store has format %u, this program knows %d", format,
                        STORE_FORMAT);
-    enum err_code code = identity_matches("cluster", cluster, options->cluster_id, err);
-    if (!code)
-        code = identity_matches("member", member, options->member_id, err);
-    return code ? code : identity_matches("generation", generation, options->generation, err);
+    *ret = identity;
+    return ERR_OK;
 }
 
 static enum err_code is_empty(struct backend *backend, bool *ret, struct err *err)
@@ -121,39 +132,42 @@ static enum err_code is_empty(struct backend *backend, bool *ret, struct err *er
     return code;
 }
 
+enum err_code store_identity_load(struct store *store, struct store_identity *ret, struct err *err)
+{
+    struct bytes found;
+    bool empty;
+    enum err_code code = batch_get(store->batch, BYTES_LITERAL(META_IDENTITY), &found, err);
+    if (!code)
+        return identity_decode(found, ret, err);
+    if (code == ERR_NOT_FOUND)
+        code = is_empty(store->backend, &empty, err);
+    if (code)
+        return code;
+    return empty ? err_set(err, ERR_NOT_FOUND, "the store is empty")
+                 : row_missing(META_IDENTITY, err);
+}
+
 static enum err_code create(struct store *store, const struct store_options *options,
                             struct err *err)
 {
-    bool empty;
-    enum err_code code = is_empty(store->backend, &empty, err);
-    if (code)
-        return code;
-    if (!empty)
-        return row_missing(META_IDENTITY, err);
-    if (!options->create)
-        return err_set(err, ERR_NOT_FOUND, "the store is empty");
     store->state = (struct store_state){.revision = FIRST_REVISION};
-    identity_put(store, options);
+    store_identity_put(store, options);
     state_put(store);
-    code = batch_write(store->batch, err);
+    enum err_code code = batch_write(store->batch, err);
     batch_clear(store->batch);
     /* No entry of the log rebuilds these rows. */
     return code ? code : store_checkpoint(store, err);
 }
 
-static enum err_code load(struct store *store, const struct store_options *options,
-                          struct err *err)
+enum err_code store_load_state(struct store *store, struct err *err)
 {
-    struct bytes found;
-    enum err_code code = batch_get(store->batch, BYTES_LITERAL(META_IDENTITY), &found, err);
-    if (code == ERR_NOT_FOUND)
-        code = create(store, options, err);
-    else if (!code)
-        code = identity_check(found, options, err);
-    if (!code)
-        code = state_load(store, err);
-    if (!code)
-        code = configuration_load(store, err);
+    enum err_code code = state_load(store, err);
+    return code ? code : configuration_load(store, err);
+}
+
+enum err_code store_load(struct store *store, struct err *err)
+{
+    enum err_code code = store_load_state(store, err);
     if (!code)
         code = quota_load(store->quota, store->backend, err);
     if (!code)
@@ -166,6 +180,19 @@ static enum err_code load(struct store *store, const struct store_options *optio
     code = config_load(store->config, &view, store->state.revision, err);
     view_release(&view);
     return code;
+}
+
+/* Whose it is is checked first. */
+static enum err_code load(struct store *store, const struct store_options *options,
+                          struct err *err)
+{
+    struct store_identity identity;
+    enum err_code code = store_identity_load(store, &identity, err);
+    if (code == ERR_NOT_FOUND && options->create)
+        code = create(store, options, err);
+    else if (!code)
+        code = identity_check(&identity, options, err);
+    return code ? code : store_load(store, err);
 }
 
 /* Readers: revision before floor, see store_range. */
@@ -189,17 +216,23 @@ static void publish(struct store *store)
     store->applied = state->applied;
 }
 
-enum err_code store_open(struct store **ret, const struct store_options *options, struct err *err)
+struct store *store_new(struct backend *backend)
 {
     struct store *store = mem_xzalloc(sizeof(*store));
-    store->backend = options->backend;
-    store->trace = options->trace;
-    store->cluster_id = options->cluster_id;
+    store->backend = backend;
     store->batch = batch_new(store->backend);
     store->sessions = sessions_new(store->backend, store->batch);
     store->quota = quota_new();
     store->config = config_new();
     checkpoint_init(store);
+    return store;
+}
+
+enum err_code store_open(struct store **ret, const struct store_options *options, struct err *err)
+{
+    struct store *store = store_new(options->backend);
+    store->trace = options->trace;
+    store->cluster_id = options->cluster_id;
     enum err_code code = load(store, options, err);
     batch_clear(store->batch);
     if (code) {

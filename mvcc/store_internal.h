@@ -74,7 +74,27 @@ struct store {
     size_t unnoted_bytes;               /* written since the last note; the writer's */
 };
 
+/* What META_IDENTITY says, in a format that is known. */
+struct store_identity {
+    uint64_t cluster_id, member_id, generation;
+};
+
 /* store.c */
+
+/* A store on a backend, with nothing loaded. store_close frees it, and closes store->backend unless that
+ * is NULL. */
+struct store *store_new(struct backend *backend);
+/* NOT_FOUND: the backend is empty. CORRUPT: no such row, or of an unknown format. IO. */
+enum err_code store_identity_load(struct store *store, struct store_identity *ret,
+                                  struct err *err) MUST_USE;
+/* CORRUPT, in words, when they differ. */
+enum err_code store_identity_matches(const char *what, uint64_t have, uint64_t want,
+                                     struct err *err) MUST_USE;
+/* Into the batch. */
+void store_identity_put(struct store *store, const struct store_options *options);
+/* State and configuration alone, or everything there is to load. CORRUPT, IO. */
+enum err_code store_load_state(struct store *store, struct err *err) MUST_USE;
+enum err_code store_load(struct store *store, struct err *err) MUST_USE;
 
 /* Tells observers, at the end of the batch. key is copied. */
 void store_note_change(struct store *store, struct bytes key, unsigned changes, kv_rev revision);

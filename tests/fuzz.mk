@@ -46,6 +46,12 @@ tests_fuzz_fuzz_rows_SOURCES = tests/fuzz/fuzz_rows.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_rows_LDADD = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
 tests_fuzz_fuzz_rows_LDFLAGS = $(FUZZ_LINK_FLAGS)
 
+# The files of a store on its way to another member.
+FUZZ += tests/fuzz/fuzz_manifest
+tests_fuzz_fuzz_manifest_SOURCES = tests/fuzz/fuzz_manifest.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_manifest_LDADD = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
+tests_fuzz_fuzz_manifest_LDFLAGS = $(FUZZ_LINK_FLAGS)
+
 # Configurations and changes as the core writes them.
 FUZZ += tests/fuzz/fuzz_conf
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c $(FUZZ_MAIN)

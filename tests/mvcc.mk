@@ -60,3 +60,16 @@ tests_unit_test_lease_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_lease_LDADD = $(MVCC_LIBS)
 tests_unit_test_lease_rows_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_lease_rows_LDADD = $(TREE_TEST_LIBS)
+
+# Where stores live, and their way from one member to another.
+UNIT += tests/unit/test_manifest
+noinst_HEADERS += tests/unit/manifest_writer.h
+tests_unit_test_manifest_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_manifest_LDADD = $(MVCC_LIBS)
+
+UNIT += tests/unit/test_home tests/unit/test_home_load
+noinst_HEADERS += tests/unit/home_fixture.h
+tests_unit_test_home_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_home_LDADD = $(MVCC_LIBS)
+tests_unit_test_home_load_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_home_load_LDADD = $(MVCC_LIBS)
