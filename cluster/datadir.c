@@ -177,19 +177,20 @@ void datadir_close(struct datadir *dir)
     *dir = (struct datadir){.lock_fd = -1};
 }
 
-static enum err_code remove_files(const char *path, struct err *err)
+static enum err_code remove_tree(const char *path, struct err *err)
 {
-    DIR *folder = opendir(path);
+    if (unlink(path) == 0 || errno == ENOENT)
+        return ERR_OK;
+    DIR *folder = errno == EISDIR || errno == EPERM ? opendir(path) : NULL;
     if (!folder)
-        return errno == ENOENT ? ERR_OK : err_set_errno(err, errno, "open folder \"%s\"", path);
+        return err_set_errno(err, errno, "remove \"%s\"", path);
     enum err_code code = ERR_OK;
     struct dirent *entry;
     while (code == ERR_OK && (entry = readdir(folder))) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
             continue;
         char *file = mem_xformat("%s/%s", path, entry->d_name);
-        if (unlink(file) != 0)
-            code = err_set_errno(err, errno, "remove \"%s\"", file);
+        code = remove_tree(file, err);
         free(file);
     }
     closedir(folder);
@@ -198,14 +199,15 @@ static enum err_code remove_files(const char *path, struct err *err)
     return code;
 }
 
+/* A store-N that nothing names any more is removed by whoever opens the stores. */
 enum err_code datadir_clear(struct datadir *dir, struct err *err)
 {
     CHECK(!dir->has_identity);
-    const char *names[] = {"wal", "store"};
+    const char *names[] = {"wal", "store", "current", "arrival"};
     enum err_code code = ERR_OK;
     for (size_t i = 0; code == ERR_OK && i < ARRAY_COUNT(names); i++) {
         char *path = datadir_path(dir, names[i]);
-        code = remove_files(path, err);
+        code = remove_tree(path, err);
         free(path);
     }
     return code;

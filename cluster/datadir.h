@@ -2,7 +2,10 @@
  *
  *   DATA/lock       held while a member runs (flock); the holder's process id inside
  *   DATA/identity   text: format, cluster, member, generation, name, each a line, a checksum last
- *   DATA/wal/       the log            DATA/store/   LevelDB's folder
+ *   DATA/wal/       the log
+ *   DATA/store/     the store: LevelDB's folder, until a store arrives from another member; that one has
+ *                   a folder store-N, which the file DATA/current names then (mvcc/home.h, which also
+ *                   has DATA/arrival and DATA/copies/)
  *   DATA/sock       the local socket   DATA/log      what the daemon says when in the background
  *
  * A folder counts as a member's once its identity stands; before that nothing in it was promised to
@@ -40,7 +43,8 @@ enum err_code datadir_open(struct datadir *dir, const char *path, struct err *er
 /* Gives up the lock. Harmless on a zeroed or closed one. */
 void datadir_close(struct datadir *dir);
 
-/* Removes what an unfinished first start left (wal/, store/). Only without an identity. */
+/* Removes what an unfinished first start left (the log, stores and what names them). Only without an
+ * identity; before the stores are opened. */
 enum err_code datadir_clear(struct datadir *dir, struct err *err) MUST_USE;
 /* Writes the identity durably: from here on the folder is this member's. */
 enum err_code datadir_set_identity(struct datadir *dir, const struct identity *identity,

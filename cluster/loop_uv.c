@@ -12,7 +12,7 @@
 #include "cluster/node.h"
 #include "cluster/socket.h"
 #include "cluster/worker.h"
-#include "mvcc/backend.h"
+#include "mvcc/home.h"
 #include "proto/base/mem.h"
 #include "proto/base/rand.h"
 #include "wal/disk.h"
@@ -59,6 +59,7 @@ struct member {
 
     struct datadir folder;
     struct disk *disk;
+    struct home *home;
     struct worker_threads *workers;
     struct node *node;
     struct socket *socket;
@@ -229,11 +230,8 @@ static void on_check(uv_check_t *check)
 static enum err_code open_store(struct member *member, bool create, struct store **ret,
                                 struct err *err)
 {
-    char *path = datadir_path(&member->folder, "store");
     struct backend *backend = NULL;
-    struct backend_leveldb_options backend_options = {.folder = path, .create = create};
-    enum err_code code = backend_leveldb_open(&backend, &backend_options, err);
-    free(path);
+    enum err_code code = home_open(member->home, create, &backend, err);
     if (code != ERR_OK)
         return code;
     struct store_options options = {
@@ -282,17 +280,15 @@ static void draw_identity(struct member *member, const char *name)
 }
 
 /* The first start: log and store of a member that is alone, both durable, then the identity. Dying
- * before the identity stands leaves a folder that the next start clears. */
+ * before the identity stands leaves a folder that the next start clears first. */
 static enum err_code first_start(struct member *member, const struct member_options *options,
                                  struct err *err)
 {
     struct store *store = NULL;
     struct wal *wal = NULL;
     struct wal_recovery recovery = {0};
-    enum err_code code = datadir_clear(&member->folder, err);
     draw_identity(member, options->name);
-    if (code == ERR_OK)
-        code = open_store(member, true, &store, err);
+    enum err_code code = open_store(member, true, &store, err);
     if (code == ERR_OK)
         code = open_wal(member, options, true, &wal, &recovery, err);
     if (code == ERR_OK)
@@ -407,6 +403,7 @@ static void member_free(struct member *member)
     uv_run(&member->loop, UV_RUN_DEFAULT);
     CHECK(uv_loop_close(&member->loop) == 0);
     disk_posix_free(member->disk);
+    home_leveldb_free(member->home);
     datadir_close(&member->folder);
     pthread_mutex_destroy(&member->mutex);
     free(member->socket_path);
@@ -420,6 +417,10 @@ enum err_code member_open(struct member **ret, const struct member_options *opti
     enum err_code code = datadir_open(&member->folder, options->data_path, err);
     if (code == ERR_OK)
         code = disk_posix_new(member->folder.path, &member->disk, err);
+    if (code == ERR_OK && !member->folder.has_identity)
+        code = datadir_clear(&member->folder, err);
+    if (code == ERR_OK)
+        code = home_leveldb_new(member->folder.path, &member->home, err);
     if (code == ERR_OK && !member->folder.has_identity)
         code = first_start(member, options, err);
     if (code == ERR_OK)

@@ -91,15 +91,22 @@ static void an_unfinished_first_start_is_cleared(void **state)
     struct datadir dir;
     struct err err;
     char path[512];
-    const char *folders[] = {"wal", "store"};
-    for (size_t i = 0; i < 2; i++) {
+    const char *folders[] = {"wal", "store", "store/aside"};
+    const char *gone[] = {"wal", "store", "current", "arrival"};
+    for (size_t i = 0; i < 3; i++) {
         snprintf(path, sizeof path, "%s/%s", (char *)*state, folders[i]);
         assert_int_equal(mkdir(path, 0700), 0);
         write_text(path, "half", "x", 0);
     }
+    write_text(*state, "current", "x", 0);
+    write_text(*state, "arrival", "x", 0);
     assert_ok(datadir_open(&dir, *state, &err));
     assert_ok(datadir_clear(&dir, &err));
-    assert_int_equal(access(path, F_OK), -1);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/%s", (char *)*state, gone[i]);
+        assert_int_equal(access(path, F_OK), -1);
+    }
+    assert_ok(datadir_clear(&dir, &err));
     datadir_close(&dir);
 }
 
