@@ -20,6 +20,13 @@ CLEANFILES += tests/lossy/liblossy.so
 dist_check_SCRIPTS += tests/lossy/test_rig.sh
 TESTS += tests/lossy/test_rig.sh
 
+# A store that arrives from another member.
+check_PROGRAMS += tests/lossy/home-subject
+tests_lossy_home_subject_SOURCES = tests/lossy/home_subject.c
+tests_lossy_home_subject_LDADD = libmvcc.a libproto.a libbase.a $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) -lpthread
+dist_check_SCRIPTS += tests/lossy/test_home.sh
+TESTS += tests/lossy/test_home.sh
+
 # Through the mount: one script per subject, and the programs they use.
 MOUNT_HELPERS = tests/mount/ledger tests/mount/listing tests/mount/posix tests/mount/threads \
 	tests/mount/torn
