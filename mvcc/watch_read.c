@@ -59,13 +59,19 @@ static enum err_code heads_read(struct scan *scan, struct err *err)
     return code;
 }
 
-static enum err_code build(struct scan *scan, size_t first, struct err *err)
+static enum err_code build(struct scan *scan, struct err *err)
 {
     struct watch_tell *tell = &scan->reading->tell;
     enum err_code code = ERR_OK;
-    for (size_t i = first; i < tell->count && !code; i++)
-        if (tell->drafts[i]->is_wanted)
-            code = watch_draft_build(tell, tell->drafts[i], &scan->view, scan->floor, err);
+    for (size_t i = tell->kept; i < tell->count && !code; i++) {
+        struct watch_draft *draft = tell->drafts[i];
+        if (!draft->is_wanted)
+            continue;
+        code = watch_draft_build(tell, draft, &scan->view, scan->floor, err);
+        scan->bytes += draft->full.previous.size;
+        if (is_over(scan, scan->rows, scan->bytes))
+            break;
+    }
     return code;
 }
 
@@ -73,22 +79,21 @@ static enum err_code build(struct scan *scan, size_t first, struct err *err)
 static enum err_code revision_read(struct scan *scan, bool *ret_stop, struct err *err)
 {
     struct watch_reading *reading = scan->reading;
-    size_t first = reading->tell.count;
     kv_rev main = scan->row.revision.main;
     enum err_code code = rows_add(scan, err);
     watch_tell_end_revision(&reading->tell);
     if (!code && !is_over(scan, scan->rows, scan->bytes))
         code = heads_read(scan, err);
-    *ret_stop = !code && is_over(scan, scan->rows, scan->bytes);
+    if (!code && !is_over(scan, scan->rows, scan->bytes))
+        code = build(scan, err);
+    if (code)
+        return code;
+    *ret_stop = is_over(scan, scan->rows, scan->bytes);
     if (*ret_stop) {
         watch_tell_drop_revision(&reading->tell);
         reading->is_too_wide = reading->covered < reading->from;
         return ERR_OK;
     }
-    if (!code)
-        code = build(scan, first, err);
-    if (code)
-        return code;
     watch_tell_keep(&reading->tell);
     reading->covered = main;
     return ERR_OK;

@@ -321,8 +321,8 @@ struct kv_observer {
 
 /* ---- watches ---- */
 
-/* What a revision did to a key, as against the revision before it: one event per key and revision (the
- * last, should a txn have changed the key several times). */
+/* What a revision did to a key: one event per key and revision, the last one should a txn have changed the
+ * key several times (so a delete may be told of a key that was not there before). */
 enum kv_event_kind { KV_EVENT_PUT = 0, KV_EVENT_DELETE = 1 };      /* etcd's numbers */
 struct kv_event {
     enum kv_event_kind kind;

@@ -35,6 +35,10 @@ UNIT += tests/unit/test_op_file
 tests_unit_test_op_file_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_file_LDADD = $(SIM_MOUNT_LDADD)
 
+UNIT += tests/unit/test_kv_direct
+tests_unit_test_kv_direct_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_kv_direct_LDADD = $(SIM_MOUNT_LDADD)
+
 UNIT += tests/unit/test_op_read
 tests_unit_test_op_read_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_read_LDADD = $(SIM_MOUNT_LDADD)
