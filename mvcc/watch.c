@@ -154,7 +154,8 @@ static void end(struct watch_hub *hub, struct watcher *watcher, enum err_code co
 static void sort_in(struct watch_hub *hub, struct watcher *watcher)
 {
     bool is_synced = watcher->place > hub->told;
-    if (!is_synced && watcher->place < store_compact_revision(hub->store)) {
+    bool hears_now = is_synced && !watcher->is_paused;
+    if (!hears_now && watcher->place < store_compact_revision(hub->store)) {
         end(hub, watcher, ERR_COMPACTED);
     } else if (watcher->is_paused) {
         enter(hub, watcher, SLOW);
@@ -185,7 +186,7 @@ static void end_compacted(struct watch_hub *hub)
     for (size_t i = 0; i < ARRAY_COUNT(behind); i++)
         LIST_FOR_EACH_SAFE(link, &hub->watchers[behind[i]]) {
             struct watcher *watcher = watcher_of(link);
-            if (watcher->place < floor && watcher->place <= hub->told) {
+            if (watcher->place < floor) {
                 leave(hub, watcher);
                 end(hub, watcher, ERR_COMPACTED);
             }
@@ -702,8 +703,7 @@ static void validate_one(const struct watch_hub *hub, const struct watcher *watc
     CHECK(watcher->is_paused || state != SLOW);
     CHECK(!watcher->is_paused || state == FRESH || state == SLOW || state == ENDING);
     CHECK(state != LATE || watcher->place <= hub->told);
-    if (state == LATE || state == SLOW)
-        CHECK(watcher->place > hub->told || watcher->place >= hub->floor);
+    CHECK((state != LATE && state != SLOW) || watcher->place >= hub->floor);
 }
 
 void watch_hub_validate(const struct watch_hub *hub)

@@ -17,8 +17,8 @@
  *       (etcd #15271), and one that starts in the future hears nothing of before (#20221).
  *   W2  synced: the place is above what the hub has told. What is late never reads above that, so the
  *       same change is not told by a batch and by a reading.
- *   W3  a place below the floor, with something to tell, ends with COMPACTED, whatever the watch is doing:
- *       none is moved over a gap (etcd #17529). The floor itself can be started at, tombstones included
+ *   W3  who is late or slow and has its place below the floor ends with COMPACTED, as soon as the floor
+ *       rises: none is moved over a gap (etcd #17529). The floor itself can be started at, tombstones included
  *       (#18089, #19179).
  *   W4  progress is told after the events it covers, and never covers what waits for a late one (#15220).
  *   W5  watches are told in the order of their creation, a batch at a time.

@@ -269,7 +269,7 @@ static void on_ended(struct kv_watch *watch, enum err_code code, kv_rev compacte
     struct world *world = subject->world;
     if (code == ERR_COMPACTED) {
         assert_true(subject->is_doomed || !subject->has_caught_up);
-        assert_true(compacted > watch->start_revision);
+        assert_true(compacted > watch->start_revision && compacted > subject->place);
         world->compacted++;
     } else {
         assert_true(code == ERR_CLOSING || (code == ERR_CANCELED && subject->is_stopped));
@@ -533,6 +533,8 @@ static void catch_up(struct world *world)
         assert_nothing_missed(subject, store_revision(world->watched.store));
         assert_false(subject->asked);
         subject->has_caught_up = true;
+        if (subject->place <= store_revision(world->watched.store))
+            subject->place = store_revision(world->watched.store) + 1;
     }
 }
 
