@@ -616,8 +616,10 @@ static void a_slow_watch_is_not_moved_over_a_compaction_17529(void **state)
 static void a_floor_may_rise_above_what_was_told(void **state)
 {
     struct watched *watched = *state;
-    struct listener slow, synced;
+    struct listener slow, synced, stopped;
     listener_init(&slow, watched, 'a', B("/a"), BYTES_EMPTY, 3);
+    listener_init(&stopped, watched, 'c', B("/a"), BYTES_EMPTY, 3);
+    listen(&stopped);
     listener_init(&synced, watched, 'b', B("/a"), BYTES_EMPTY, 3);
     listen(&slow);
     listen(&synced);
@@ -628,6 +630,8 @@ static void a_floor_may_rise_above_what_was_told(void **state)
     fixture_put(watched->store, B("/a"), B("4"));
     assert_ok(fixture_compact(watched->store, 4));
     settle_text(watched, &slow, "created 1 | ended COMPACTED 4");
+    watch_hub_pause(watched->hub, &stopped.watch);
+    settle_text(watched, &stopped, "created 1 | ended COMPACTED 4");
     watched_committed(watched);         /* three batches were not told: they are gone for it too */
     settle_text(watched, &synced, "created 1 | ended COMPACTED 4");
 }
