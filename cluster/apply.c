@@ -185,6 +185,10 @@ static void batch_done(struct applier *applier)
           applier->batch, store_revision(applier->store));
     tell_observer(applier);
     tell_lessor(applier);
+    enum err_code code =
+        applier->hub ? watch_hub_committed(applier->hub, &applier->job_err) : ERR_OK;
+    if (code != ERR_OK)
+        fault(applier, code, &applier->job_err);
     for (size_t i = 0; i < applier->batch; i++) {
         proposer_answer(applier->proposer, &items[i].result);
         arena_release(&items[i].result.arena);
@@ -192,7 +196,7 @@ static void batch_done(struct applier *applier)
         blob_unref(items[i].entry.payload);
     }
     applier->batch = 0;
-    enum err_code code = respond(applier, last);
+    code = respond(applier, last);
     if (code != ERR_OK)
         fault(applier, code, &(struct err){.text = "the core refused an answer of apply"});
 }

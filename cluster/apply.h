@@ -5,7 +5,7 @@
  * ends a batch: the core must hear of it, on the loop, before the store takes it and before anything
  * after it is applied.
  *
- * Order of a batch: entries into the store's batch; batch written; observer; waiters; the core's
+ * Order of a batch: entries into the store's batch; batch written; observer; watches; waiters; the core's
  * responses. So nobody hears of what is not yet visible (S3), and the core counts only what is done.
  *
  * Loop thread, except the run of the job.
@@ -19,6 +19,7 @@
 #include "cluster/token.h"
 #include "cluster/worker.h"
 #include "mvcc/store.h"
+#include "mvcc/watch.h"
 
 #define APPLY_BATCH_ENTRIES 1024
 #define APPLY_BATCH_BYTES (4 * MIB)     /* well under the write buffer */
@@ -41,6 +42,7 @@ struct applier {
     struct proposer *proposer;
     struct kv_observer *observer;       /* may be NULL */
     struct lessor *lessor;              /* hears of leases; may be NULL */
+    struct watch_hub *hub;              /* may be NULL */
     struct worker *worker;
     struct clock *clock;
     struct trace *trace;

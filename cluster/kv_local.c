@@ -370,8 +370,8 @@ static void cancel(struct kv *kv, struct kv_request *request)
 static unsigned capabilities(struct kv *kv)
 {
     (void)kv;
-    return KV_CAN_NAMES | KV_CAN_RENAME | KV_CAN_TIMES | KV_CAN_SYSTEM | KV_CAN_OBSERVE |
-           KV_CAN_LEASE;
+    return KV_CAN_NAMES | KV_CAN_RENAME | KV_CAN_TIMES | KV_CAN_SYSTEM | KV_CAN_WATCH |
+           KV_CAN_OBSERVE | KV_CAN_LEASE;
 }
 
 static void status(struct kv *kv, struct kv_status *ret)
@@ -426,4 +426,15 @@ static void observe(struct kv *kv, struct kv_observer *observer)
     node->applier.observer = observer;
 }
 
-const struct kv_ops kv_local_ops = {submit, cancel, capabilities, status, observe};
+const struct kv_ops kv_local_ops = {
+    .submit = submit,
+    .cancel = cancel,
+    .capabilities = capabilities,
+    .status = status,
+    .observe = observe,
+    .watch = watches_watch,
+    .unwatch = watches_unwatch,
+    .watch_pause = watches_pause,
+    .watch_resume = watches_resume,
+    .watch_progress = watches_progress,
+};

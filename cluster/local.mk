@@ -23,6 +23,7 @@ libcluster_a_SOURCES = \
 	cluster/settler.h cluster/settler_uv.c \
 	cluster/socket.h cluster/socket_uv.c \
 	cluster/token.h \
+	cluster/watches.c \
 	cluster/worker.h cluster/worker_threads.c
 libcluster_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 dist_man_MANS += cluster/concordfs.8

@@ -133,6 +133,7 @@ static void wire(struct node *node)
         .progressed = on_writer_progress, .send = send_to_peer,
     };
     node->applier.store = node->store;
+    node->applier.hub = node->watches.hub;
     node->applier.raft = node->raft;
     node->applier.mem = &node->mem;
     node->applier.proposer = &node->proposer;
@@ -164,6 +165,7 @@ static struct node *node_new(const struct node_options *options)
     proposer_init(&node->proposer, store_clock(node->store), node->trace);
     reads_init(&node->reads);
     list_init(&node->compaction.waiting);
+    watches_open(node, options->seed);
     return node;
 }
 
@@ -175,6 +177,7 @@ static void node_free(struct node *node)
     reads_release(&node->reads);
     snapshotter_release(node);
     leases_release(&node->leases);
+    watches_release(node);
     raft_free(node->raft);
     raftlog_release(&node->raftlog);
     store_close(node->store);
@@ -368,6 +371,7 @@ static bool deliver(struct node *node)
         request->owner = NULL;
         request->done(request, request->err.code);
     }
+    watches_end(node);
     return any;
 }
 
@@ -375,6 +379,7 @@ static void fail_everything(struct node *node)
 {
     proposer_fail(&node->proposer, ERR_CLOSING);
     reads_fail(node, ERR_CLOSING);
+    watches_close(node);
     struct list *link;
     while ((link = list_pop_front(&node->compaction.waiting)))
         proposer_done(&node->proposer, container_of(link, struct kv_request, link), ERR_CLOSING);
@@ -425,6 +430,7 @@ bool node_turn(struct node *node)
         snapshotter_release_log(node);
         snapshotter_turn(node);
         compaction_turn(node);
+        more |= watches_turn(node);
         more |= !list_is_empty(&node->proposer.answered) || raft_has_ready(node->raft) ||
                 leases_next_ns(&node->leases) <= now;
     }
@@ -479,13 +485,15 @@ void node_stop(struct node *node)
         proposer_done(&node->proposer, container_of(link, struct kv_request, link), ERR_CLOSING);
     }
     reads_fail(node, ERR_CLOSING);
+    watches_close(node);
 }
 
 bool node_is_stopped(const struct node *node)
 {
     bool idle = !node->writer.token.held && !node->writer.prepare && !node->applier.token.held &&
                 !node->snapshotter.in_flight && !node->compaction.in_flight &&
-                node->reads.jobs == 0 && list_is_empty(&node->proposer.answered);
+                node->reads.jobs == 0 && list_is_empty(&node->proposer.answered) &&
+                watches_are_closed(node);
     if (node->fault_code != ERR_OK)
         return idle;
     return idle && node->stopping && node->proposer.open_count == 0 && !node->writer.must_flush &&

@@ -1,4 +1,4 @@
-/* What node.c, kv_local.c and snapshotter.c share. Nobody else includes it. */
+/* What node.c, kv_local.c, snapshotter.c and watches.c share. Nobody else includes it. */
 #ifndef CLUSTER_NODE_INTERNAL_H
 #define CLUSTER_NODE_INTERNAL_H
 
@@ -59,6 +59,13 @@ struct compaction {
     struct list waiting;            /* physical compactions that wait for the walk */
 };
 
+/* The hub, and its readings on a worker. */
+struct watches {
+    struct watch_hub *hub;
+    struct worker_job job;
+    int64_t slow_until_ns;          /* the loop reads nothing for them until then */
+};
+
 struct node {
     struct kv kv;
     struct identity identity;
@@ -83,6 +90,7 @@ struct node {
     struct reads reads;
     struct snapshotter snapshotter;
     struct compaction compaction;
+    struct watches watches;
     struct kv_observer *observer;
 
     raft_id leader;                 /* as last told */
@@ -110,6 +118,22 @@ void reads_state(struct node *node, const struct raft_read_state *state);
 int64_t reads_expire(struct node *node, int64_t now_ns);
 void reads_fail(struct node *node, enum err_code code);
 bool reads_are_idle(const struct reads *reads);
+
+/* watches.c */
+void watches_open(struct node *node, uint64_t seed);
+void watches_release(struct node *node);
+/* Tells what is due. Returns true when another turn should follow. */
+bool watches_turn(struct node *node);
+/* Everything ends with CLOSING; told by watches_end, or the next turn. */
+void watches_close(struct node *node);
+void watches_end(struct node *node);
+/* No reading is on a worker, and nobody waits for the end. */
+bool watches_are_closed(const struct node *node);
+void watches_watch(struct kv *kv, struct kv_watch *watch);
+void watches_unwatch(struct kv *kv, struct kv_watch *watch);
+void watches_pause(struct kv *kv, struct kv_watch *watch);
+void watches_resume(struct kv *kv, struct kv_watch *watch);
+void watches_progress(struct kv *kv, struct kv_watch *watch);
 
 /* snapshotter.c */
 void snapshotter_open(struct node *node, raft_index marked);

@@ -264,18 +264,27 @@ static enum err_code value_read(const struct view *view, const struct head *head
 
 /* ---- any version ---- */
 
+enum err_code index_get_row(const struct view *view, struct bytes key, struct revision mod,
+                            struct arena *arena, struct head *ret, struct bytes *ret_inline,
+                            struct err *err)
+{
+    struct buf row = {0};
+    struct bytes found;
+    index_key_append(&row, key, mod);
+    enum err_code code = view_get(view, buf_bytes(&row), arena, &found, err);
+    if (!code)
+        code = body_of_row(buf_bytes(&row), found, ret, ret_inline, err);
+    buf_release(&row);
+    return code;
+}
+
 enum err_code index_get_exact(const struct view *view, struct bytes key, struct revision mod,
                               struct arena *arena, struct head *ret, struct bytes *ret_value,
                               struct err *err)
 {
-    struct buf row = {0};
-    struct bytes found, value;
+    struct bytes value;
     struct head head;
-    index_key_append(&row, key, mod);
-    enum err_code code = view_get(view, buf_bytes(&row), arena, &found, err);
-    if (!code)
-        code = body_of_row(buf_bytes(&row), found, &head, &value, err);
-    buf_release(&row);
+    enum err_code code = index_get_row(view, key, mod, arena, &head, &value, err);
     if (!code && ret_value && !head.is_tombstone && !head.is_inline)
         code = value_read(view, &head, arena, &value, err);
     if (code)

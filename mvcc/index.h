@@ -71,6 +71,10 @@ enum err_code index_get(const struct view *view, struct bytes key, kv_rev at, st
 enum err_code index_get_exact(const struct view *view, struct bytes key, struct revision mod,
                               struct arena *arena, struct head *ret, struct bytes *ret_value,
                               struct err *err) MUST_USE;
+/* The same without a value that stands in a row of its own: then ret_inline is empty. */
+enum err_code index_get_row(const struct view *view, struct bytes key, struct revision mod,
+                            struct arena *arena, struct head *ret, struct bytes *ret_inline,
+                            struct err *err) MUST_USE;
 /* The value of a version whose head is known. */
 enum err_code index_value(const struct view *view, struct bytes key, const struct head *head,
                           struct arena *arena, struct bytes *ret, struct err *err) MUST_USE;

@@ -25,6 +25,11 @@ libmvcc_a_SOURCES = \
 	mvcc/session.c mvcc/session.h \
 	mvcc/store.c mvcc/store.h mvcc/store_internal.h \
 	mvcc/system.c mvcc/system.h \
-	mvcc/txn.c mvcc/txn.h
+	mvcc/txn.c mvcc/txn.h \
+	mvcc/watch.c mvcc/watch.h \
+	mvcc/watch_index.c mvcc/watch_index.h \
+	mvcc/watch_read.c mvcc/watch_read.h \
+	mvcc/watch_tell.c mvcc/watch_tell.h \
+	mvcc/written.c mvcc/written.h
 
 EXTRA_DIST += mvcc/FORMAT mvcc/README.md

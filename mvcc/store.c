@@ -262,6 +262,7 @@ void store_close(struct store *store)
     arena_release(&store->arena);
     arena_release(&store->scratch);
     free(store->changes);
+    written_release(&store->written);
     free(store);
 }
 
@@ -314,6 +315,7 @@ void store_begin(struct store *store)
     store->entries = 0;
     store->change_count = 0;
     arena_clear(&store->arena);
+    written_begin(&store->written, store->state.revision);
 }
 
 size_t store_batch_bytes(const struct store *store)

@@ -10,6 +10,7 @@
 #include "mvcc/session.h"
 #include "mvcc/store.h"
 #include "mvcc/txn.h"
+#include "mvcc/written.h"
 
 #define STORE_FORMAT 1
 
@@ -56,6 +57,7 @@ struct store {
     struct arena arena;                 /* of this batch: keys of changes */
     struct store_change *changes;
     size_t change_count, change_capacity;
+    struct written written;             /* versions of this batch, for watches */
     struct arena scratch;               /* of one entry, or of one compaction step */
     uint64_t walks, figures;            /* rows META_WALK and META_FREED */
 

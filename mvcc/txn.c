@@ -77,6 +77,7 @@ static enum err_code version_put(struct txn *txn, struct bytes key, const struct
     enum err_code code = index_put(txn->batch, key, head, owns ? value : BYTES_EMPTY, err);
     if (code)
         return code;
+    written_note(&txn->store->written, key, head, old, value);
     quota_charge(txn->quota, (int64_t)version_bytes(key, head));
     lease_rows_moved(txn->batch, key, old ? old->lease : 0, head->lease);
     if (system_is_inside(key))
@@ -124,7 +125,9 @@ enum err_code txn_delete_key(struct txn *txn, struct bytes key, const struct hea
                              bool with_meta, struct err *err)
 {
     CHECK(old && !old->is_tombstone);
-    index_put_tombstone(txn->batch, key, next_revision(txn), txn->time);
+    struct head head = {.mod = next_revision(txn), .mod_time = txn->time, .is_tombstone = true};
+    index_put_tombstone(txn->batch, key, head.mod, txn->time);
+    written_note(&txn->store->written, key, &head, old, BYTES_EMPTY);
     quota_charge(txn->quota, (int64_t)key.size);
     lease_rows_moved(txn->batch, key, old->lease, 0);
     if (system_is_inside(key))

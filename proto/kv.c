@@ -45,6 +45,23 @@ enum err_code kv_validate_range(const struct kv_range *range, struct err *err)
     return ERR_OK;
 }
 
+enum err_code kv_validate_watch(const struct kv_watch *watch, struct err *err)
+{
+    struct bytes end = watch->range_end;
+    bool is_open = end.size == 1 && end.data[0] == 0;
+    bool is_inside = bytes_starts_with(watch->key, BYTES_LITERAL(KV_SYSTEM_PREFIX));
+    enum err_code code = validate_key(watch->key, err);
+    if (code)
+        return code;
+    if (end.size && !is_open && bytes_compare(end, watch->key) <= 0)
+        return refuse(err, "mvcc: watcher range is empty");
+    if (is_inside && !watch->privileged)
+        return err_set(err, ERR_DENIED, "permission denied");
+    if (watch->start_revision < 0)
+        return err_set(err, ERR_COMPACTED, "mvcc: required revision has been compacted");
+    return ERR_OK;
+}
+
 static enum err_code validate_put(const struct kv_put *put, struct err *err)
 {
     enum err_code code = validate_key(put->key, err);

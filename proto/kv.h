@@ -352,12 +352,71 @@ struct kv_observer {
     void (*settle)(struct kv_observer *observer, void (*settled)(void *context), void *context);
 };
 
+/* ---- watches ---- */
+
+/* What a revision did to a key: one event per key and revision, the last one should a txn have changed the
+ * key several times (so a delete may be told of a key that was not there before). */
+enum kv_event_kind { KV_EVENT_PUT = 0, KV_EVENT_DELETE = 1 };      /* etcd's numbers */
+struct kv_event {
+    enum kv_event_kind kind;
+    struct kv_item item;                        /* of a delete: key, mod_revision, mod_time alone */
+    bool has_previous;                          /* wanted, was there, and is not compacted */
+    struct kv_item previous;                    /* as it was at item.mod_revision - 1 */
+};
+
+/* A watch hears of every change of its keys from start_revision on: in the order of revisions, each event
+ * once, none left out, the events of one revision never in two calls. It lives from kv_watch until ended
+ * was called: exactly once, whatever happens. Callbacks run on the loop, never inside a call of this
+ * section that names the same watch; they may call anything of this header. An event is told when its
+ * revision can be read, and before the answer of the request that made it leaves; so whoever has a
+ * put's answer and then watches from the revision after it does not hear of that put.
+ *
+ * The system range is passed over unless key lies inside of it.
+ *
+ * Who cannot take more says kv_watch_pause, in the callback or at any time. A paused watch holds its
+ * place and nothing else: no event waits for it anywhere. After kv_watch_resume it is told what it
+ * missed, or ends with COMPACTED when that is gone. Nobody else waits for it. */
+struct kv_watch {
+    /* filled in by the caller; the bytes must live until ended */
+    struct bytes key, range_end;                /* as struct kv_range */
+    kv_rev start_revision;                      /* 0: what is written from now on. May be in the future */
+    bool want_previous, no_put, no_delete;
+    bool privileged;                            /* key may lie in the system range */
+    /* Once, before anything else is told, unless the watch is refused. revision: the store's. */
+    void (*created)(struct kv_watch *watch, kv_rev revision);
+    /* All that happened up to revision is told herewith. The events live until it returns. */
+    void (*events)(struct kv_watch *watch, const struct kv_event *const *events, size_t count,
+                   kv_rev revision);
+    /* Asked for by kv_watch_progress; may be NULL. Everything up to revision has been told; the watch can
+     * be taken up again at the later of revision + 1 and start_revision. */
+    void (*progress)(struct kv_watch *watch, kv_rev revision);
+    /* The last call; the struct is the caller's again. compact_revision: with COMPACTED the lowest
+     * revision that a new watch may start at, else 0. err says more. Codes:
+     *   COMPACTED  history from where it stood is gone; at once for a negative start
+     *   CANCELED   kv_unwatch
+     *   CLOSING    the kv ends
+     *   INVALID, TOO_BIG, DENIED (the system range, without privilege), BUSY (too many watches)  refused */
+    void (*ended)(struct kv_watch *watch, enum err_code code, kv_rev compact_revision);
+
+    struct err err;
+
+    /* the implementation's */
+    struct kv *owner;                           /* NULL when it has ended */
+    void *state;
+};
+
 struct kv_ops {
     void (*submit)(struct kv *kv, struct kv_request *request);
     void (*cancel)(struct kv *kv, struct kv_request *request);
     unsigned (*capabilities)(struct kv *kv);
     void (*status)(struct kv *kv, struct kv_status *ret_status);
     void (*observe)(struct kv *kv, struct kv_observer *observer);
+    /* These where KV_CAN_WATCH. */
+    void (*watch)(struct kv *kv, struct kv_watch *watch);
+    void (*unwatch)(struct kv *kv, struct kv_watch *watch);
+    void (*watch_pause)(struct kv *kv, struct kv_watch *watch);
+    void (*watch_resume)(struct kv *kv, struct kv_watch *watch);
+    void (*watch_progress)(struct kv *kv, struct kv_watch *watch);
 };
 
 struct kv {
@@ -389,6 +448,34 @@ static inline void kv_observe(struct kv *kv, struct kv_observer *observer)
     kv->ops->observe(kv, observer);
 }
 
+/* Takes the watch until it has ended. Only where KV_CAN_WATCH. */
+static inline void kv_watch(struct kv *kv, struct kv_watch *watch) { kv->ops->watch(kv, watch); }
+/* These leave a watch that has ended alone. */
+
+/* Nothing is told any more; ended follows soon, with CANCELED unless it had another end before. */
+static inline void kv_unwatch(struct kv *kv, struct kv_watch *watch)
+{
+    if (watch->owner)
+        kv->ops->unwatch(kv, watch);
+}
+/* No more events and no progress until resumed; created and ended come all the same. */
+static inline void kv_watch_pause(struct kv *kv, struct kv_watch *watch)
+{
+    if (watch->owner)
+        kv->ops->watch_pause(kv, watch);
+}
+static inline void kv_watch_resume(struct kv *kv, struct kv_watch *watch)
+{
+    if (watch->owner)
+        kv->ops->watch_resume(kv, watch);
+}
+/* Asks for one call of progress, once everything that was there when it was asked has been told. */
+static inline void kv_watch_progress(struct kv *kv, struct kv_watch *watch)
+{
+    if (watch->owner)
+        kv->ops->watch_progress(kv, watch);
+}
+
 /* Ends what the answer borrowed. Not while in flight. Harmless when repeated. */
 static inline void kv_request_release(struct kv_request *request) { arena_release(&request->arena); }
 
@@ -400,5 +487,7 @@ void kv_prefix_end(struct buf *ret_end, struct bytes prefix);
  * texts: INVALID (empty key, value and ignore_value, too many ops, duplicate keys, bad enum), TOO_BIG. */
 enum err_code kv_validate_range(const struct kv_range *range, struct err *err) MUST_USE;
 enum err_code kv_validate_txn(const struct kv_txn *txn, struct err *err) MUST_USE;
+/* The codes of a watch that is refused (api/v3rpc/watch.go), COMPACTED for a negative start included. */
+enum err_code kv_validate_watch(const struct kv_watch *watch, struct err *err) MUST_USE;
 
 #endif

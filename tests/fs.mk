@@ -39,6 +39,10 @@ UNIT += tests/unit/test_op_file
 tests_unit_test_op_file_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_file_LDADD = $(SIM_MOUNT_LDADD)
 
+UNIT += tests/unit/test_kv_direct_watch
+tests_unit_test_kv_direct_watch_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_kv_direct_watch_LDADD = $(SIM_MOUNT_LDADD)
+
 UNIT += tests/unit/test_op_read
 tests_unit_test_op_read_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_read_LDADD = $(SIM_MOUNT_LDADD)

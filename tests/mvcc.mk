@@ -73,3 +73,12 @@ tests_unit_test_home_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_home_LDADD = $(MVCC_LIBS)
 tests_unit_test_home_load_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_home_load_LDADD = $(MVCC_LIBS)
+# Watches.
+noinst_HEADERS += tests/unit/watch_fixture.h
+UNIT += tests/unit/test_watch tests/unit/test_watch_index tests/unit/test_watch_random
+tests_unit_test_watch_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_watch_LDADD = $(MVCC_LIBS)
+tests_unit_test_watch_index_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_watch_index_LDADD = $(MVCC_LIBS)
+tests_unit_test_watch_random_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_watch_random_LDADD = $(MVCC_LIBS)

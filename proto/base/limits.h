@@ -74,6 +74,15 @@
 #define HOME_FILE_SIZE_MAX (1LL << 40)  /* bounds what a sender can announce */
 #define HOME_MANIFEST_SIZE_MAX (2 * MIB) /* the list of the files of a copy, in one message */
 
+/* --- watches --- */
+#define WATCHES_MAX 65536               /* of one member; 250 bytes each and their keys */
+#define WATCH_LIVE_EVENTS_MAX 4096      /* changes that a batch keeps at hand for those who watch; */
+#define WATCH_LIVE_BYTES_MAX (1 * MIB)  /* above either they are read back, as for who is late */
+#define WATCH_READ_ROWS 1024            /* changes one reading of a worker looks at (etcd: 1000) */
+#define WATCH_READ_BYTES (1 * MIB)      /* values after which a reading ends, at a revision's end */
+#define WATCH_LOOP_BYTES (256 * KIB)    /* values the loop reads in one go */
+#define WATCH_GROUPS_MAX 512            /* different watches served by one reading (etcd: 512) */
+
 /* --- the local socket --- */
 #define SOCKET_CONNECTIONS_MAX 64       /* commands of people and scripts; each may hold some requests */
 #define SOCKET_REQUESTS_MAX 16          /* unanswered or unsent of one connection */
@@ -100,6 +109,8 @@ static_assert(PAYLOAD_SIZE_MAX + MESSAGE_SIZE_MAX < FRAME_SIZE_MAX, "a frame hol
 static_assert(FRAME_SIZE_MAX < NET_UNSENT_BYTES_MAX, "a stream takes a frame behind a frame");
 static_assert(FRAME_SIZE_MAX < PEER_QUEUE_BYTES_MAX, "a queue holds any message");
 static_assert(FRAME_SIZE_MAX < PEER_FRAMES_BYTES_MAX, "and any frame");
+static_assert(WATCH_LIVE_EVENTS_MAX >= 2 * RANGE_CHUNK_ROWS && WATCH_READ_ROWS > RANGE_CHUNK_ROWS,
+              "what the loop does by itself is less than what it hands over");
 static_assert(ELECTION_DEFAULT_MS >= 5 * HEARTBEAT_DEFAULT_MS, "a lost heartbeat is no election");
 
 #endif

@@ -31,10 +31,13 @@ static struct blob *encode(struct kv_direct *direct, const struct entry_request 
 static void tell(struct kv_direct *direct, bool own)
 {
     size_t count;
+    struct err err = {0};
     const struct store_change *changes = store_changes(direct->store, &count);
     for (size_t i = 0; i < count && direct->observer; i++)
         direct->observer->changed(direct->observer, changes[i].key, changes[i].changes,
                                   changes[i].revision, own);
+    if (watch_hub_committed(direct->hub, &err) != ERR_OK)
+        fail(&err);
 }
 
 /* One entry, one batch. */
@@ -171,6 +174,21 @@ static enum err_code run(struct kv_direct *direct, struct kv_request *request)
     return run_read(direct, request);
 }
 
+static void turn_watches(struct kv_direct *direct)
+{
+    struct err err = {0};
+    enum watch_work work = WATCH_AGAIN;
+    while (work != WATCH_IDLE) {
+        enum err_code code = watch_hub_turn(direct->hub, true, &work, &err);
+        if (code == ERR_OK && work == WATCH_READ) {
+            watch_hub_read(direct->hub);
+            code = watch_hub_read_done(direct->hub, &err);
+        }
+        if (code != ERR_OK)
+            fail(&err);
+    }
+}
+
 size_t kv_direct_turn(struct kv_direct *direct)
 {
     struct list now, held;
@@ -192,6 +210,7 @@ size_t kv_direct_turn(struct kv_direct *direct)
     }
     list_splice_back(&held, &direct->queue);
     list_splice_back(&direct->queue, &held);
+    turn_watches(direct);
     return count;
 }
 
@@ -237,8 +256,43 @@ static void direct_observe(struct kv *kv, struct kv_observer *observer)
     direct_of(kv)->observer = observer;
 }
 
-static const struct kv_ops direct_ops = {direct_submit, direct_cancel, direct_capabilities,
-                                         direct_status, direct_observe};
+static void direct_watch(struct kv *kv, struct kv_watch *watch)
+{
+    watch_hub_watch(direct_of(kv)->hub, kv, watch);
+}
+
+static void direct_unwatch(struct kv *kv, struct kv_watch *watch)
+{
+    watch_hub_unwatch(direct_of(kv)->hub, watch);
+}
+
+static void direct_watch_pause(struct kv *kv, struct kv_watch *watch)
+{
+    watch_hub_pause(direct_of(kv)->hub, watch);
+}
+
+static void direct_watch_resume(struct kv *kv, struct kv_watch *watch)
+{
+    watch_hub_resume(direct_of(kv)->hub, watch);
+}
+
+static void direct_watch_progress(struct kv *kv, struct kv_watch *watch)
+{
+    watch_hub_progress(direct_of(kv)->hub, watch);
+}
+
+static const struct kv_ops direct_ops = {
+    .submit = direct_submit,
+    .cancel = direct_cancel,
+    .capabilities = direct_capabilities,
+    .status = direct_status,
+    .observe = direct_observe,
+    .watch = direct_watch,
+    .unwatch = direct_unwatch,
+    .watch_pause = direct_watch_pause,
+    .watch_resume = direct_watch_resume,
+    .watch_progress = direct_watch_progress,
+};
 
 /* ---- life ---- */
 
@@ -251,13 +305,14 @@ enum err_code kv_direct_init_on(struct kv_direct *direct, struct backend *backen
     if (code != ERR_OK)
         return code;
     direct->kv.ops = &direct_ops;
+    direct->hub = watch_hub_new(direct->store, CLUSTER_ID);
     list_init(&direct->queue);
     direct->index = store_applied(direct->store);
     direct->clock = store_clock(direct->store);
     if (direct->clock < FIRST_CLOCK)
         direct->clock = FIRST_CLOCK;
     direct->capabilities = KV_CAN_NAMES | KV_CAN_RENAME | KV_CAN_TIMES | KV_CAN_SYSTEM |
-                           KV_CAN_OBSERVE | KV_CAN_LEASE;
+                           KV_CAN_WATCH | KV_CAN_OBSERVE | KV_CAN_LEASE;
     direct->status.has_quorum = direct->status.alone = true;
     return ERR_OK;
 }
@@ -274,6 +329,9 @@ void kv_direct_init(struct kv_direct *direct)
 void kv_direct_release(struct kv_direct *direct)
 {
     CHECK(list_is_empty(&direct->queue));
+    watch_hub_close(direct->hub);
+    watch_hub_end(direct->hub);
+    watch_hub_free(direct->hub);
     store_close(direct->store);
     if (direct->memory)
         backend_memory_free(direct->memory);

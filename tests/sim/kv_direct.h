@@ -6,6 +6,7 @@
 #define TESTS_SIM_KV_DIRECT_H
 
 #include "mvcc/store.h"
+#include "mvcc/watch.h"
 #include "proto/kv.h"
 
 struct kv_direct {
@@ -13,6 +14,7 @@ struct kv_direct {
     struct store *store;
     struct backend_memory *memory;      /* NULL: the backend was given */
     struct list queue;
+    struct watch_hub *hub;
     struct kv_observer *observer;
     uint64_t index;                     /* of the last entry */
     kv_time clock;                      /* stamp of the last entry; 1 ms further for each */
@@ -34,10 +36,11 @@ void kv_direct_init(struct kv_direct *direct);
 /* On a store that exists or is made; backend is taken. Codes as store_open. */
 enum err_code kv_direct_init_on(struct kv_direct *direct, struct backend *backend, struct err *err)
     MUST_USE;
-/* The queue must be empty. */
+/* The queue must be empty; watches end with CLOSING. */
 void kv_direct_release(struct kv_direct *direct);
 
-/* Answers what is queued now, once; how many were answered. What callbacks submit waits for the next. */
+/* Answers what is queued now, once; how many were answered. What callbacks submit waits for the next.
+ * Watches hear of a change as it is applied, and here of all else. */
 size_t kv_direct_turn(struct kv_direct *direct);
 bool kv_direct_is_idle(const struct kv_direct *direct);
 

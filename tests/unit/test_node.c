@@ -703,6 +703,119 @@ static void observers_hear_before_the_answer(void **state)
     kv_observe(node_kv(fixture->node), NULL);
 }
 
+struct heard {
+    struct kv_watch watch;
+    struct buf lines;
+    const struct call *call;            /* whose answer must come later */
+};
+
+static void hear_created(struct kv_watch *watch, kv_rev revision)
+{
+    buf_append_format(&container_of(watch, struct heard, watch)->lines, "created %" PRId64 "\n",
+                      revision);
+}
+
+static void hear_events(struct kv_watch *watch, const struct kv_event *const *events, size_t count,
+                        kv_rev revision)
+{
+    struct heard *heard = container_of(watch, struct heard, watch);
+    assert_true(!heard->call || !heard->call->ended);
+    for (size_t i = 0; i < count; i++)
+        buf_append_format(&heard->lines, "%" PRId64 " %.*s\n", events[i]->item.mod_revision,
+                          (int)events[i]->item.value.size,
+                          (const char *)events[i]->item.value.data);
+    assert_true(events[count - 1]->item.mod_revision <= revision);
+}
+
+static void hear_progress(struct kv_watch *watch, kv_rev revision)
+{
+    buf_append_format(&container_of(watch, struct heard, watch)->lines, "progress %" PRId64 "\n",
+                      revision);
+}
+
+static void hear_ended(struct kv_watch *watch, enum err_code code, kv_rev compact_revision)
+{
+    buf_append_format(&container_of(watch, struct heard, watch)->lines, "%s %" PRId64 "\n",
+                      err_name(code), compact_revision);
+}
+
+static void hear(struct fixture *fixture, struct heard *heard, kv_rev start)
+{
+    *heard = (struct heard){.watch = {.key = BYTES_LITERAL("/x"), .start_revision = start,
+                                      .created = hear_created, .events = hear_events,
+                                      .progress = hear_progress, .ended = hear_ended}};
+    kv_watch(node_kv(fixture->node), &heard->watch);
+}
+
+static void assert_heard(struct heard *heard, const char *lines)
+{
+    buf_append_u8(&heard->lines, 0);
+    assert_string_equal((char *)heard->lines.data, lines);
+    buf_release(&heard->lines);
+}
+
+static void watches_hear_before_the_answer_and_end_with_the_node(void **state)
+{
+    struct fixture *fixture = *state;
+    struct heard now, past;
+    struct call call;
+    assert_true(kv_capabilities(node_kv(fixture->node)) & KV_CAN_WATCH);
+    put_now(fixture, "/x", "1");
+    hear(fixture, &now, 0);
+    hear(fixture, &past, 1);
+    now.call = &call;
+    submit_put(fixture, &call, "/x", "2");
+    settle(fixture);
+    assert_ok(call.code);
+    now.call = NULL;
+    kv_request_release(&call.request);
+    assert_heard(&now, "created 2\n3 2\n");
+    assert_heard(&past, "created 2\n2 1\n3 2\n");
+    kv_watch_pause(node_kv(fixture->node), &past.watch);
+    put_now(fixture, "/x", "3");
+    kv_watch_progress(node_kv(fixture->node), &now.watch);
+    settle(fixture);
+    assert_heard(&now, "4 3\nprogress 4\n");
+    kv_watch_resume(node_kv(fixture->node), &past.watch);
+    settle(fixture);
+    assert_heard(&past, "4 3\n");
+    kv_unwatch(node_kv(fixture->node), &now.watch);
+    stop_clean(fixture);
+    assert_heard(&now, "CANCELED 0\n");
+    assert_heard(&past, "CLOSING 0\n");
+}
+
+static void late_watches_are_read_for_by_a_worker(void **state)
+{
+    struct fixture *fixture = *state;
+    struct heard late, compacted;
+    struct call call = {0};
+    for (int i = 0; i < 2 * RANGE_CHUNK_ROWS; i++)
+        put_now(fixture, i ? "/y" : "/x", "1");
+    hear(fixture, &late, 1);
+    while (node_turn(fixture->node))
+        continue;
+    assert_heard(&late, "created 129\n");
+    assert_int_equal(fixture->worker.waiting, 1);
+    settle(fixture);
+    assert_heard(&late, "2 1\n");
+    hear(fixture, &compacted, 2);
+    kv_watch_pause(node_kv(fixture->node), &compacted.watch);
+    settle(fixture);
+    call.request.kind = KV_COMPACT;
+    call.request.compact.revision = 100;
+    call.request.done = on_done;
+    kv_submit(node_kv(fixture->node), &call.request);
+    settle(fixture);
+    assert_ok(call.code);
+    kv_request_release(&call.request);
+    assert_heard(&compacted, "created 129\nCOMPACTED 100\n");
+    put_now(fixture, "/x", "2");
+    assert_heard(&late, "130 2\n");
+    stop_clean(fixture);
+    assert_heard(&late, "CLOSING 0\n");
+}
+
 #define MEMBER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -720,6 +833,8 @@ int main(void)
         MEMBER(bad_requests_are_answered_at_the_end_of_the_turn),
         MEMBER(an_expired_session_is_opened_again_and_nothing_is_done_twice),
         MEMBER(observers_hear_before_the_answer),
+        MEMBER(watches_hear_before_the_answer_and_end_with_the_node),
+        MEMBER(late_watches_are_read_for_by_a_worker),
         MEMBER(the_log_is_released_behind_checkpoints),
         MEMBER(a_physical_compaction_ends_when_the_rows_are_gone),
         MEMBER(a_lease_runs_out_with_its_keys),
