@@ -13,10 +13,12 @@ libcluster_a_SOURCES = \
 	cluster/kv_local.c \
 	cluster/logwriter.c cluster/logwriter.h \
 	cluster/loop_uv.c cluster/loop_uv.h \
+	cluster/frame.c cluster/frame.h \
 	cluster/net.h \
 	cluster/node.c cluster/node.h cluster/node_internal.h \
 	cluster/peer.h \
 	cluster/propose.c cluster/propose.h \
+	cluster/raft_pb.c cluster/raft_pb.h \
 	cluster/raftlog.c cluster/raftlog.h \
 	cluster/snapshotter.c \
 	cluster/settler.h cluster/settler_uv.c \

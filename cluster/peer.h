@@ -53,11 +53,10 @@ enum peer_refusal {
     PEER_REFUSED_VERSION = 1,   /* another version of the protocol */
     PEER_REFUSED_CLUSTER,       /* of another cluster */
     PEER_REFUSED_TO,            /* the hello is for another member than this */
-    PEER_REFUSED_FROM,          /* the sender's id cannot be (0, a local thread's, this member's own) */
+    PEER_REFUSED_FROM,          /* the sender's id cannot be: 0, a local thread's, this member's */
     PEER_REFUSED_REMOVED,       /* the sender was removed from the cluster */
     PEER_REFUSED_MEMBER,        /* handler.hello said no: another generation, ... */
     PEER_REFUSED_FRAME,         /* a malformed frame or message */
-    PEER_REFUSED_BUSY,          /* too many connections; the one refusal that is not repeated to people */
 };
 
 /* Kinds of the member's own frames: numbers from here on, up to UINT16_MAX. */
@@ -160,6 +159,8 @@ void peers_status(const struct peers *peers, size_t place, struct peer_status *r
 /* False: no such peer. */
 bool peers_find(const struct peers *peers, raft_id id, struct peer_status *ret);
 
+/* CHECKs what this header and the ones below it promise. */
+void peers_validate(const struct peers *peers);
 /* For tests: the handle that queued messages come from, to let its nth call fail. */
 struct mem *peers_mem(struct peers *peers);
 

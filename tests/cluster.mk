@@ -3,11 +3,21 @@
 # the member: each links what its folder may use
 CLUSTER_LIBS = libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a
 CLUSTER_LDADD = $(CLUSTER_LIBS) $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) $(CMOCKA_LIBS) -lpthread
-EXTRA_DIST += tests/sim/sim_worker.h tests/sim/sim_net.h
+EXTRA_DIST += tests/sim/sim_worker.h
+EXTRA_DIST += tests/sim/sim_net.h
 
 UNIT += tests/unit/test_raftlog
 tests_unit_test_raftlog_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raftlog_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += tests/unit/test_raft_pb
+tests_unit_test_raft_pb_CFLAGS = $(UNIT_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_unit_test_raft_pb_LDADD = libcluster.a libraft.a libproto.a libbase.a $(CMOCKA_LIBS) \
+	$(PROTOBUF_C_LIBS)
+
+UNIT += tests/unit/test_frame
+tests_unit_test_frame_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_frame_LDADD = libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
 
 UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)

@@ -17,6 +17,8 @@
  * sim_net_on_frames, tells where they end and which may be touched; cluster/frame.h's frame_measure
  * fits: it says that frames of messages may be, and nothing before or beside them.
  *
+ * What is written between two advances is written at the time of the first.
+ *
  * A link is one direction between two hosts. A cut link holds bytes back (it does not lose them); a
  * connect over it, or bytes held for NET_SILENCE_MAX_MS, fail as on a silent net: both ends are told,
  * each when its own link lets it know or its own silence is over.
@@ -81,8 +83,9 @@ bool sim_net_is_cut(const struct sim_net *sim, uint64_t from, uint64_t to);
 void sim_net_flap(struct sim_net *sim, uint64_t from, uint64_t to, int64_t period_ns);
 /* Every stream between the two ends for both sides. Host 0 is any. */
 void sim_net_reset(struct sim_net *sim, uint64_t a, uint64_t b);
-/* The host's process dies: its streams and listeners vanish without a callback to it. The others see
- * resets, or silence (drawn). Its door may be used again at once: it is restarted. */
+/* The host's process dies: its streams and listeners vanish without a callback to it. The others get
+ * what it had written and a reset, or nothing and silence (drawn), until it listens again. Its door
+ * may be used again at once. Not from inside a callback. */
 void sim_net_crash(struct sim_net *sim, uint64_t host);
 
 /* ---- time ---- */
