@@ -4,7 +4,12 @@
 CLUSTER_LIBS = libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a
 CLUSTER_LDADD = $(CLUSTER_LIBS) $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) $(CMOCKA_LIBS) -lpthread
 EXTRA_DIST += tests/sim/sim_worker.h
-EXTRA_DIST += tests/sim/sim_net.h
+
+# a net without a kernel
+noinst_LIBRARIES += libsimnet.a
+libsimnet_a_SOURCES = \
+	tests/sim/sim_net.c tests/sim/sim_net.h \
+	tests/sim/sim_net_faults.c tests/sim/sim_net_internal.h
 
 UNIT += tests/unit/test_raftlog
 tests_unit_test_raftlog_CFLAGS = $(UNIT_CFLAGS)
@@ -14,6 +19,10 @@ UNIT += tests/unit/test_raft_pb
 tests_unit_test_raft_pb_CFLAGS = $(UNIT_CFLAGS) $(PROTOBUF_C_CFLAGS)
 tests_unit_test_raft_pb_LDADD = libcluster.a libraft.a libproto.a libbase.a $(CMOCKA_LIBS) \
 	$(PROTOBUF_C_LIBS)
+
+UNIT += tests/unit/test_sim_net
+tests_unit_test_sim_net_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_sim_net_LDADD = libsimnet.a libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
 
 UNIT += tests/unit/test_frame
 tests_unit_test_frame_CFLAGS = $(UNIT_CFLAGS)
