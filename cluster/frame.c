@@ -97,7 +97,8 @@ bool frame_measure(struct bytes from, size_t *ret_size)
     return header.kind == FRAME_MESSAGES;
 }
 
-/* Moves bytes to the end of partial until it has that size. They may lie there already: frame_room. */
+/* Moves bytes to the end of partial until it has that size. They may lie there already:
+ * frame_room. */
 static bool gather(struct frame_reader *reader, struct bytes *from, size_t size)
 {
     struct buf *partial = &reader->partial;

@@ -1,5 +1,5 @@
-/* Frames: how the bytes of a stream between two members are cut, and what stands in the first of them.
- * Pure: bytes in, frames out.
+/* Frames: how the bytes of a stream between two members are cut, and what stands in the first of
+ * them. Pure: bytes in, frames out.
  *
  *     offset  bytes
  *      0      4      size of the body, at most FRAME_SIZE_MAX
@@ -11,11 +11,11 @@
  *     36      4      CRC32C of the 36 bytes before it
  *     40      size   body
  *
- * Numbers are little endian. The header has a sum of its own, so that a size that was altered is seen
- * at once, and not after a reader has waited for bytes that never come.
+ * Numbers are little endian. The header has a sum of its own, so that a size that was altered is
+ * seen at once, and not after a reader has waited for bytes that never come.
  *
- * Bodies (schema/raft.proto): HELLO PeerHello, REFUSED PeerRefused, MESSAGES PeerMessages; those of the
- * member's own kinds are opaque.
+ * Bodies (schema/raft.proto): HELLO PeerHello, REFUSED PeerRefused, MESSAGES PeerMessages; those of
+ * the member's own kinds are opaque.
  */
 #ifndef CLUSTER_FRAME_H
 #define CLUSTER_FRAME_H
@@ -41,7 +41,8 @@ struct frame_header {
 
 /* ---- writing ---- */
 
-/* Room for a header at the end of buf; returns where, for frame_end. The body is appended after it. */
+/* Room for a header at the end of buf; returns where, for frame_end. The body is appended after
+ * it. */
 size_t frame_begin(struct buf *buf);
 /* Fills in the header: kind and ids are taken from header, size and sums are computed. CHECKed: the
  * body is at most FRAME_SIZE_MAX. */
@@ -52,19 +53,20 @@ size_t frame_message_size(const struct raft_message *message);
 
 /* ---- reading ---- */
 
-/* INVALID, with a text: the sum, the size or the kind is wrong. from has FRAME_HEADER_SIZE bytes. */
+/* INVALID, with a text: the sum, the size or the kind is wrong. from has FRAME_HEADER_SIZE
+ * bytes. */
 enum err_code frame_header_decode(const uint8_t *from, struct frame_header *ret,
                                   struct err *err) MUST_USE;
 /* The next message of a MESSAGES body; *cursor starts as cursor_of(body). False at the end, or when
  * cursor->failed. What is returned borrows from the body. */
 bool frame_message_next(struct cursor *cursor, struct bytes *ret_message);
-/* Whether from begins with a whole frame, and its size with its header (else 0); true if the stream may
- * go on without it, or with it twice: a frame of messages. For nets that play tricks. */
+/* Whether from begins with a whole frame, and its size with its header (else 0); true if the stream
+ * may go on without it, or with it twice: a frame of messages. For nets that play tricks. */
 bool frame_measure(struct bytes from, size_t *ret_size);
 
-/* Cuts a stream into frames. Zeroed memory begins one. A frame that lies within one read is given back
- * where it lies; of any other the body's buffer has exactly its size, and its bytes can be read into
- * place. */
+/* Cuts a stream into frames. Zeroed memory begins one. A frame that lies within one read is given
+ * back where it lies; of any other the body's buffer has exactly its size, and its bytes can be
+ * read into place. */
 struct frame_reader {
     struct buf partial;         /* of the frame that is being read */
     struct frame_header header; /* of it, once partial has it whole */
@@ -75,8 +77,9 @@ struct frame_reader {
     void *context;
 };
 
-/* Takes bytes from the front of *from until a frame is whole (*ret_whole; its body is borrowed until
- * the next call) or *from is empty. INVALID: the stream is of no use any more, err says why. */
+/* Takes bytes from the front of *from until a frame is whole (*ret_whole; its body is borrowed
+ * until the next call) or *from is empty. INVALID: the stream is of no use any more, err says
+ * why. */
 enum err_code frame_next(struct frame_reader *reader, struct bytes *from, bool *ret_whole,
                          struct frame_header *ret_header, struct bytes *ret_body,
                          struct err *err) MUST_USE;

@@ -16,7 +16,9 @@ libcluster_a_SOURCES = \
 	cluster/frame.c cluster/frame.h \
 	cluster/net.h \
 	cluster/node.c cluster/node.h cluster/node_internal.h \
-	cluster/peer.h \
+	cluster/peer.c cluster/peer.h cluster/peer_internal.h \
+	cluster/peer_connection.c cluster/peer_hello.c cluster/peer_lane.c \
+	cluster/peer_queue.c cluster/peer_queue.h \
 	cluster/propose.c cluster/propose.h \
 	cluster/raft_pb.c cluster/raft_pb.h \
 	cluster/raftlog.c cluster/raftlog.h \

@@ -170,7 +170,9 @@ static bool entry_decode(struct bytes from, struct entry *entry)
     *entry = (struct entry){0};
     while (wire_next(c, f)) {
         switch (f->number) {
-        case ENTRY_TYPE: entry->type = (enum entry_type)wire_below(c, f, ENTRY_CONF_CHANGE_V2); break;
+        case ENTRY_TYPE:
+            entry->type = (enum entry_type)wire_below(c, f, ENTRY_CONF_CHANGE_V2);
+            break;
         case ENTRY_TERM: entry->term = wire_u64(c, f); break;
         case ENTRY_INDEX: entry->index = wire_u64(c, f); break;
         case ENTRY_DATA: data = wire_bytes(c, f); break;

@@ -28,6 +28,16 @@ UNIT += tests/unit/test_frame
 tests_unit_test_frame_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_frame_LDADD = libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
 
+UNIT += tests/unit/test_peer tests/unit/test_peer_queue tests/unit/test_peer_faults
+PEER_LDADD = libsimnet.a libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
+EXTRA_DIST += tests/unit/peer_fixture.h
+tests_unit_test_peer_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_peer_LDADD = $(PEER_LDADD)
+tests_unit_test_peer_queue_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_peer_queue_LDADD = $(PEER_LDADD)
+tests_unit_test_peer_faults_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_peer_faults_LDADD = $(PEER_LDADD)
+
 UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_datadir_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)

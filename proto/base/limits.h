@@ -51,10 +51,10 @@
                                            that the log keeps in memory anyway */
 #define PEER_FRAMES_BYTES_MAX (8 * MIB) /* the member's own frames waiting for one peer, per channel */
 #define PEER_INCOMING_MAX 256           /* streams: two of each member, those they replace, strangers */
-#define PEER_HELLO_MAX_MS 600           /* from a stream to its hello, or to the answer: two round trips
+#define PEER_HELLO_MAX_MS 1000          /* from a stream to its hello, or to the answer: two round trips
                                            around the world; above it another try is the better bet */
 #define PEER_BACKOFF_MIN_MS 10          /* a restarting member is back within a few of these */
-#define PEER_BACKOFF_MAX_MS 500         /* with the above: back within two elections */
+#define PEER_BACKOFF_MAX_MS 500         /* with the above: back within three elections */
 
 /* --- log --- */
 #define SEGMENT_SIZE_DEFAULT (64 * MIB) /* large enough that cuts are rare, small enough to recycle */

@@ -1,7 +1,7 @@
-/* What another member sends: any stream of bytes is cut into frames or refused, in whatever pieces it
- * comes; hellos, refusals and messages are decoded or refused, and what is decoded comes back the same
- * from its own encoding. A first byte says how the stream is cut, and the sums are made right in half
- * of the runs, so that what lies behind them is reached. */
+/* What another member sends: any stream of bytes is cut into frames or refused, in whatever pieces
+ * it comes; hellos, refusals and messages are decoded or refused, and what is decoded comes back
+ * the same from its own encoding. A first byte says how the stream is cut, and the sums are made
+ * right in half of the runs, so that what lies behind them is reached. */
 #include "cluster/frame.h"
 #include "proto/base/check.h"
 

@@ -1,10 +1,11 @@
 /* The door and time.
  *
- * Whatever one end tells the other is a piece in the list of the end that wrote it: SYN and ACK (the
- * stream comes about), DATA, FIN and RESET (it ends). The first piece of each end is delivered when
- * its time has come and its link is not cut. Besides, an end may be told to end (struct net_stream,
- * end), may have heard nothing for too long, or have lingered long enough. sim_net_advance looks for
- * the earliest of all these, and does it; of several at once the one of the oldest stream. */
+ * Whatever one end tells the other is a piece in the list of the end that wrote it: SYN and ACK
+ * (the stream comes about), DATA, FIN and RESET (it ends). The first piece of each end is delivered
+ * when its time has come and its link is not cut. Besides, an end may be told to end (struct
+ * net_stream, end), may have heard nothing for too long, or have lingered long enough.
+ * sim_net_advance looks for the earliest of all these, and does it; of several at once the one of
+ * the oldest stream. */
 #include "tests/sim/sim_net_internal.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* What sim_net.c (the door and time) and sim_net_faults.c (links, tricks on what is written) share. */
+/* What sim_net.c (the door and time) and sim_net_faults.c (links, tricks on what is written)
+ * share. */
 #ifndef TESTS_SIM_SIM_NET_INTERNAL_H
 #define TESTS_SIM_SIM_NET_INTERNAL_H
 

@@ -184,8 +184,8 @@ static void test_room(void **state)
     buf_release(&body);
 }
 
-/* Any bit of a frame that flips is seen: the frame is not given out, and a size that was altered does
- * not make the reader wait. */
+/* Any bit of a frame that flips is seen: the frame is not given out, and a size that was altered
+ * does not make the reader wait. */
 static void test_every_bit(void **state)
 {
     (void)state;

@@ -148,7 +148,8 @@ static void assert_same(const Raft__Message *theirs, const struct raft_message *
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-/* What we write they read, to the same fields; what they write of it we read, to the same fields. */
+/* What we write they read, to the same fields; what they write of it we read, to the same
+ * fields. */
 static void test_agree(void **state)
 {
     (void)state;
