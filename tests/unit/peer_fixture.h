@@ -28,7 +28,7 @@ struct member {
     char refused_text[ERR_TEXT_SIZE];
     uint64_t hello_from, hello_generation;
     const char *hello_error;        /* NULL: hellos are fine */
-    bool remove_sender;             /* when a message comes */
+    bool forget_sender;             /* when a message comes */
 };
 
 struct fixture_clock {
@@ -59,8 +59,8 @@ static void on_message(void *context, const struct raft_message *message)
     for (size_t i = 0; i < message->entry_count; i++)
         if (message->entries[i].payload)
             assert_int_equal(atomic_load(&message->entries[i].payload->references), 1);
-    if (member->remove_sender)
-        peers_remove(member->peers, message->from);
+    if (member->forget_sender)
+        peers_forget(member->peers, message->from);
 }
 
 static void on_frame(void *context, raft_id from, uint32_t kind, struct bytes bytes)

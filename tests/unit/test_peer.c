@@ -357,15 +357,34 @@ static void test_removed(void **state)
     assert_int_equal(members[1].heard_count, 0);
 }
 
-/* From inside the handler of its own message, with more messages in the frame. */
-static void test_removed_while_it_speaks(void **state)
+/* Ids that were removed, in any order, and the peers that stay. */
+static void test_many_removed(void **state)
 {
     (void)state;
-    members[2].remove_sender = true;
+    static const raft_id ids[] = {50, 30, 90, 40, 10, 80};
+    for (size_t i = 0; i < ARRAY_COUNT(ids); i++)
+        peers_remove(members[1].peers, ids[i]);
+    for (raft_id id = 5; id <= 95; id += 5)
+        assert_ok(peers_set(members[1].peers, id, "somewhere"));
+    for (raft_id id = 5; id <= 95; id += 5) {
+        struct peer_status status;
+        bool removed = false;
+        for (size_t i = 0; i < ARRAY_COUNT(ids); i++)
+            removed |= ids[i] == id;
+        assert_int_equal(peers_find(members[1].peers, id, &status), !removed);
+    }
+    assert_true(status_of(1, 2).connected);
+}
+
+/* From inside the handler of its own message, with more messages in the frame. */
+static void test_forgotten_while_it_speaks(void **state)
+{
+    (void)state;
+    members[2].forget_sender = true;
     for (raft_index i = 0; i < 5; i++)
         send_message(1, 2, RAFT_MSG_HEARTBEAT, i);
     flush(1);
-    run_ms(10);
+    run_ms(1);
     assert_int_equal(members[2].heard_count, 1);
     assert_int_equal(peers_count(members[2].peers), 0);
 }
@@ -393,6 +412,12 @@ static void test_new_address(void **state)
     member_crash(2);
     members[2].peers = peers_of(&members[2], CLUSTER, 2);
     assert_ok(peers_listen(members[2].peers, "elsewhere", &err));
+    assert_ok(peers_set(members[1].peers, 2, "elsewhere"));
+    run_ms(10);
+    assert_true(status_of(1, 2).connected);
+    assert_ok(peers_set(members[1].peers, 2, "nowhere"));   /* a connection to the old one ends */
+    run_ms(10);
+    assert_false(status_of(1, 2).connected);
     assert_ok(peers_set(members[1].peers, 2, "elsewhere"));
     run_ms(10);
     assert_true(status_of(1, 2).connected);
@@ -467,7 +492,8 @@ int main(void)
         TEST(test_unknown),
         TEST(test_stranger_goes),
         TEST(test_removed),
-        TEST(test_removed_while_it_speaks),
+        TEST(test_many_removed),
+        TEST(test_forgotten_while_it_speaks),
         TEST(test_forgotten),
         TEST(test_new_address),
         TEST(test_listen_errors),

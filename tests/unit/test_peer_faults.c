@@ -7,6 +7,8 @@
 
 #define STRANGER 9      /* a host that speaks by hand */
 
+static uint64_t stranger_host = STRANGER;
+
 /* --- a stranger ------------------------------------------------------------------------------- */
 
 static struct {
@@ -56,7 +58,7 @@ static const struct net_events stranger_events = {
 static void stranger_write(struct buf *bytes)
 {
     assert_non_null(stranger.stream);
-    assert_ok(net_write(sim_net_host(sim, STRANGER), stranger.stream, bytes));
+    assert_ok(net_write(sim_net_host(sim, stranger_host), stranger.stream, bytes));
     run_ms(5);
 }
 
@@ -70,7 +72,7 @@ static void stranger_hello(const struct frame_hello *hello)
     struct buf buf = {0};
     frame_reader_release(&stranger.reader);
     memset(&stranger, 0, sizeof(stranger));
-    assert_ok(net_connect(sim_net_host(sim, STRANGER), "one", &handler, &stranger.stream, NULL));
+    assert_ok(net_connect(sim_net_host(sim, stranger_host), "one", &handler, &stranger.stream, NULL));
     frame_hello_encode(hello, &buf);
     stranger_write(&buf);
 }
@@ -78,7 +80,7 @@ static void stranger_hello(const struct frame_hello *hello)
 static void stranger_end(void)
 {
     if (stranger.stream)
-        net_close(sim_net_host(sim, STRANGER), stranger.stream);
+        net_close(sim_net_host(sim, stranger_host), stranger.stream);
     run_ms(5);
     assert_null(stranger.stream);
     frame_reader_release(&stranger.reader);
@@ -180,7 +182,7 @@ static void test_hello_against_its_header(void **state)
         stranger_hello(&(struct frame_hello){.version = 0});
         run_ms(5);
         const struct net_handler handler = {&stranger_events, NULL};
-        assert_ok(net_connect(sim_net_host(sim, STRANGER), "one", &handler, &stranger.stream,
+        assert_ok(net_connect(sim_net_host(sim, stranger_host), "one", &handler, &stranger.stream,
                               NULL));
         frame_hello_encode(&good_hello, &body);
         frame_begin(&buf);
@@ -198,7 +200,7 @@ static void test_no_hello(void **state)
     (void)state;
     const struct net_handler handler = {&stranger_events, NULL};
     struct buf buf = {0};
-    struct net *net = sim_net_host(sim, STRANGER);
+    struct net *net = sim_net_host(sim, stranger_host);
     assert_ok(net_connect(net, "one", &handler, &stranger.stream, NULL));
     run_ms(PEER_HELLO_MAX_MS - 5);
     assert_non_null(stranger.stream);
@@ -390,6 +392,92 @@ static void test_forwarded(void **state)
     stranger_end();
 }
 
+/* --- ends ------------------------------------------------------------------------------------- */
+
+/* The older one of a peer and channel is closed when another says hello; it is no news. */
+static void test_second_connection(void **state)
+{
+    (void)state;
+    stranger_hello(&good_hello);
+    stranger_hello(&good_hello);
+    run_ms(10);
+    assert_int_equal(sim_net_streams(sim, 1), 1);
+    assert_int_equal(members[1].lost[2][PEER_RAFT], 0);
+    assert_true(status_of(1, 2).heard);
+    struct frame_hello hello = good_hello;
+    hello.channel = PEER_BULK;
+    stranger_hello(&hello);
+    run_ms(10);
+    assert_int_equal(sim_net_streams(sim, 1), 2);
+    sim_net_crash(sim, STRANGER);
+    run_ms(10);
+    assert_int_equal(members[1].lost[2][PEER_RAFT], 1);
+    assert_int_equal(members[1].lost[2][PEER_BULK], 1);
+    frame_reader_release(&stranger.reader);
+    memset(&stranger, 0, sizeof(stranger));
+}
+
+/* A connection that was refused is long in ending, because the other side does not hear of it. By
+ * then the peer has another one; or it was removed. */
+static void end_without_news(bool removed)
+{
+    struct frame_header header = good_header;
+    header.to = 3;
+    stranger_hello(&good_hello);
+    sim_net_cut(sim, 1, STRANGER);
+    stranger_frame(&header, BYTES_EMPTY);
+    run_ms(50);
+    stranger_host = STRANGER + 1;
+    if (removed)
+        peers_remove(members[1].peers, 2);
+    else
+        stranger_hello(&good_hello);
+    stranger_host = STRANGER;
+    size_t streams = sim_net_streams(sim, 1);
+    run_ms(NET_LINGER_MAX_MS + 50);
+    assert_int_equal(sim_net_streams(sim, 1), streams - 1);
+    assert_int_equal(members[1].lost[2][PEER_RAFT], 0);
+    sim_net_crash(sim, STRANGER);
+    sim_net_crash(sim, STRANGER + 1);
+    frame_reader_release(&stranger.reader);
+    memset(&stranger, 0, sizeof(stranger));
+}
+
+static void test_end_of_a_replaced_one(void **state)
+{
+    (void)state;
+    end_without_news(false);
+}
+
+static void test_end_of_a_removed_one(void **state)
+{
+    (void)state;
+    end_without_news(true);
+}
+
+/* What lies behind the frame that ended a connection, in one read, is not looked at. */
+static void test_frames_after_the_end(void **state)
+{
+    (void)state;
+    struct raft_message message = {.type = RAFT_MSG_HEARTBEAT, .from = 2, .to = 1, .term = 1};
+    struct buf buf = {0};
+    for (int i = 0; i < 3; i++) {
+        size_t begin = frame_begin(&buf);
+        frame_message_append(&buf, &message);
+        frame_end(&buf, begin, &good_header);
+    }
+    frame_end(&buf, frame_begin(&buf),
+              &(struct frame_header){
+                  .kind = PEER_KIND_OWN, .cluster_id = CLUSTER, .from = 2, .to = 1});
+    members[1].forget_sender = true;
+    stranger_hello(&good_hello);
+    stranger_write(&buf);
+    assert_int_equal(members[1].heard_count, 1);
+    assert_int_equal(members[1].frame_count, 0);
+    run_ms(10);
+    assert_null(stranger.stream);
+}
+
 /* --- a stranger that listens ------------------------------------------------------------------ */
 
 static struct frame_hello answer;
@@ -410,7 +498,7 @@ static bool stranger_accepted(void *context, struct net_stream *stream,
         buf_append(&buf, BYTES_LITERAL("no frame at all, but long enough to have a header"));
     else
         frame_hello_encode(&answer, &buf);
-    assert_ok(net_write(sim_net_host(sim, STRANGER), stream, &buf));
+    assert_ok(net_write(sim_net_host(sim, stranger_host), stream, &buf));
     return true;
 }
 
@@ -427,7 +515,7 @@ static void test_wrong_answer(void **state)
     const struct net_acceptor acceptor = {stranger_accepted, NULL};
     const struct frame_hello good = {
         .version = FRAME_VERSION, .cluster_id = CLUSTER, .from = 2, .to = 1};
-    assert_ok(net_listen(sim_net_host(sim, STRANGER), "two", &acceptor, &stranger.listener, NULL));
+    assert_ok(net_listen(sim_net_host(sim, stranger_host), "two", &acceptor, &stranger.listener, NULL));
     answer_refusal = answer_nothing = false;
     answer = good;
     answer.from = 4;
@@ -509,15 +597,37 @@ static void test_unreachable(void **state)
     assert_int_equal(status_of(1, 2).dropped, 2);
     run_ms(2000);
     assert_int_equal(members[1].unreachable[2], 1);
+    send_message(1, 2, RAFT_MSG_VOTE, 1);
+    run_ms(PEER_BACKOFF_MAX_MS + 10);
+    assert_int_equal(members[1].unreachable[2], 2);
+    assert_int_equal(members[1].snapshots_lost, 1);
     /* own frames go the same way, without a word */
     assert_ok(peers_send_frame(members[1].peers, 2, PEER_BULK, PEER_KIND_OWN, BYTES_EMPTY));
     run_ms(2000);
-    assert_int_equal(members[1].unreachable[2], 1);
+    assert_int_equal(members[1].unreachable[2], 2);
     /* what is queued while it is away leaves when it is back */
     member_start(2);
     send_message(1, 2, RAFT_MSG_VOTE, 2);
     run_ms(PEER_BACKOFF_MAX_MS + 10);
     assert_heard(2, 0, RAFT_MSG_VOTE, 2);
+    assert_int_equal(members[2].frame_count, 0);
+}
+
+/* A connection that worked ends the backing off: the next try is soon. */
+static void test_back_off_begins_again(void **state)
+{
+    (void)state;
+    assert_ok(peers_set(members[1].peers, 2, "two"));
+    run_ms(5000);
+    member_start(2);    /* it does not know of member 1, and gives no hope by a hello */
+    run_ms(PEER_BACKOFF_MAX_MS + 10);
+    assert_true(status_of(1, 2).connected);
+    run_ms(PEER_BACKOFF_MAX_MS);
+    sim_net_reset(sim, 1, 2);
+    run_ms(0);
+    assert_false(status_of(1, 2).connected);
+    run_ms(PEER_BACKOFF_MIN_MS + 5);
+    assert_true(status_of(1, 2).connected);
 }
 
 /* A leader's host dies: the others hear of it at once. */
@@ -593,7 +703,7 @@ static void test_too_many_streams(void **state)
 {
     (void)state;
     const struct net_handler handler = {&stranger_events, NULL};
-    struct net *net = sim_net_host(sim, STRANGER);
+    struct net *net = sim_net_host(sim, stranger_host);
     struct net_stream *stream;
     for (int i = 0; i < PEER_INCOMING_MAX + 20; i++)
         assert_ok(net_connect(net, "one", &handler, &stream, NULL));
@@ -740,7 +850,12 @@ int main(void)
         ONE(test_forwarded),
         ONE(test_wrong_answer),
         ONE(test_back_off),
+        ONE(test_back_off_begins_again),
         ONE(test_unreachable),
+        ONE(test_second_connection),
+        ONE(test_end_of_a_replaced_one),
+        ONE(test_end_of_a_removed_one),
+        ONE(test_frames_after_the_end),
         PAIR(test_connection_lost),
         PAIR(test_replaced),
         PAIR(test_partition),

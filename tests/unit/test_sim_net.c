@@ -391,15 +391,19 @@ static void test_connect_over_a_cut(void **state)
     (void)state;
     listen_at(two, "two");
     sim_net_cut(sim, 2, 1);
-    struct talker *a = dial(one, "two"), *c;
+    struct talker *a = dial(one, "two"), *b = &talkers[1], *c;
+    assert_ok(say(a, BYTES_LITERAL("early")));
     run_ms(100);
     assert_int_equal(a->connected, 0);
+    assert_int_equal(talker_count, 2);      /* accepted, and nothing sent before that is known */
+    assert_int_equal(b->got.size, 0);
     c = dial(one, "nobody else");   /* no such host: the refusal is not from behind the cut */
     run_ms(10);
     assert_int_equal(c->closed, 1);
     sim_net_mend(sim, 2, 1);
     run_ms(10);
     assert_int_equal(a->connected, 1);
+    assert_int_equal(b->got.size, 5);
     sim_net_cut(sim, 0, 2);
     a = dial(one, "two");
     run_ms(NET_SILENCE_MAX_MS);
