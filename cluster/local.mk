@@ -14,10 +14,14 @@ libcluster_a_SOURCES = \
 	cluster/leases.c cluster/leases.h \
 	cluster/logwriter.c cluster/logwriter.h \
 	cluster/loop_uv.c cluster/loop_uv.h \
+	cluster/frame.c cluster/frame.h \
 	cluster/net.h \
 	cluster/node.c cluster/node.h cluster/node_internal.h \
-	cluster/peer.h \
+	cluster/peer.c cluster/peer.h cluster/peer_internal.h \
+	cluster/peer_connection.c cluster/peer_hello.c cluster/peer_lane.c \
+	cluster/peer_queue.c cluster/peer_queue.h \
 	cluster/propose.c cluster/propose.h \
+	cluster/raft_pb.c cluster/raft_pb.h \
 	cluster/raftlog.c cluster/raftlog.h \
 	cluster/snapshotter.c \
 	cluster/settler.h cluster/settler_uv.c \

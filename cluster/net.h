@@ -1,19 +1,20 @@
 /* Door: byte streams between members. net_uv.c is TCP over libuv, tests/sim/sim_net.c the simulated
  * net. It knows nothing of what the bytes say.
  *
- * It never retries, never frames, never logs, and never copies what is written: a buffer is taken and
- * freed when the system has its bytes.
+ * It never retries, never frames, never logs, and never copies what is written: a buffer is taken
+ * and freed when the system has its bytes.
  *
  * Invariants
  *   - No callback runs inside a call of this door, and none after closed.
- *   - For every stream that its owner holds (connect answered OK; accepted answered true) closed runs
- *     exactly once; the stream is gone when it returns. A failed connect has closed as its only
- *     callback.
+ *   - For every stream that its owner holds (connect answered OK; accepted answered true) closed
+ *     runs exactly once; the stream is gone when it returns. A failed connect has closed as its
+ *     only callback.
  *   - Bytes arrive in the order in which they were written, each once, or the stream ends.
  *   - A stream whose bytes the other side has not acknowledged for NET_SILENCE_MAX_MS ends with an
- *     error, also when nothing tells that the other side is gone (TCP_USER_TIMEOUT; keep-alive where
- *     nothing is written).
- *   - Small writes are not held back (TCP_NODELAY): whoever writes has gathered what belongs together.
+ *     error, also when nothing tells that the other side is gone (TCP_USER_TIMEOUT; keep-alive
+ *     where nothing is written).
+ *   - Small writes are not held back (TCP_NODELAY): whoever writes has gathered what belongs
+ *     together.
  *
  * Ownership: streams and listeners belong to the net; their owner keeps the pointer until closed
  * (listener: until net_listener_close). An address is a text: "host:port" or "[v6]:port" for TCP,
@@ -37,8 +38,9 @@ struct net_listener;
 struct net_events {
     /* A stream of connect: bytes written since connect was called are on their way. */
     void (*connected)(void *context);
-    /* Where the next bytes should go, if the owner has a place for them (the rest of a large frame):
-     * *ret_size bytes, above 0, that stay put until the next callback. NULL: the net's own buffer. */
+    /* Where the next bytes should go, if the owner has a place for them (the rest of a large
+     * frame): *ret_size bytes, above 0, that stay put until the next callback. NULL: the net's own
+     * buffer. */
     uint8_t *(*room)(void *context, size_t *ret_size);
     /* Bytes came, 1 or more; borrowed for the call, or lying in what room gave. */
     void (*read)(void *context, struct bytes from);

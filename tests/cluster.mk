@@ -3,11 +3,40 @@
 # the member: each links what its folder may use
 CLUSTER_LIBS = libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a
 CLUSTER_LDADD = $(CLUSTER_LIBS) $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) $(CMOCKA_LIBS) -lpthread
-EXTRA_DIST += tests/sim/sim_worker.h tests/sim/sim_net.h
+EXTRA_DIST += tests/sim/sim_worker.h
+
+# a net without a kernel
+noinst_LIBRARIES += libsimnet.a
+libsimnet_a_SOURCES = \
+	tests/sim/sim_net.c tests/sim/sim_net.h \
+	tests/sim/sim_net_faults.c tests/sim/sim_net_internal.h
 
 UNIT += tests/unit/test_raftlog
 tests_unit_test_raftlog_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raftlog_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += tests/unit/test_raft_pb
+tests_unit_test_raft_pb_CFLAGS = $(UNIT_CFLAGS) $(PROTOBUF_C_CFLAGS)
+tests_unit_test_raft_pb_LDADD = libcluster.a libraft.a libproto.a libbase.a $(CMOCKA_LIBS) \
+	$(PROTOBUF_C_LIBS)
+
+UNIT += tests/unit/test_sim_net
+tests_unit_test_sim_net_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_sim_net_LDADD = libsimnet.a libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += tests/unit/test_frame
+tests_unit_test_frame_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_frame_LDADD = libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
+
+UNIT += tests/unit/test_peer tests/unit/test_peer_queue tests/unit/test_peer_faults
+PEER_LDADD = libsimnet.a libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
+EXTRA_DIST += tests/unit/peer_fixture.h
+tests_unit_test_peer_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_peer_LDADD = $(PEER_LDADD)
+tests_unit_test_peer_queue_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_peer_queue_LDADD = $(PEER_LDADD)
+tests_unit_test_peer_faults_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_peer_faults_LDADD = $(PEER_LDADD)
 
 UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)

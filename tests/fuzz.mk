@@ -63,3 +63,9 @@ FUZZ += tests/fuzz/fuzz_record
 tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_record_LDADD = libwal.a libbase.a
 tests_fuzz_fuzz_record_LDFLAGS = $(FUZZ_LINK_FLAGS)
+
+# What members say to each other: headers, hellos, messages, and a stream cut anywhere.
+FUZZ += tests/fuzz/fuzz_frame
+tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_frame_LDADD = libcluster.a libraft.a libbase.a
+tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINK_FLAGS)

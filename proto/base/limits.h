@@ -48,16 +48,18 @@
 #define NET_LINGER_MAX_MS 1000          /* a last sentence to somebody who may not be listening */
 #define NET_UNSENT_BYTES_MAX (8 * MIB)  /* of one stream */
 #define FRAME_SIZE_MAX (4 * MIB)        /* bounds what one length field can make a reader allocate */
+#define FRAME_SIZE_FIRST_MAX 1024       /* of hellos and refusals: all that a stranger can make us take */
 #define FRAME_MESSAGES_BYTES (1 * MIB)  /* messages are gathered up to this; one may be larger */
-#define FRAME_MESSAGES_MAX 4096         /* in one frame */
+#define MESSAGE_ENTRIES_MAX (MESSAGE_SIZE_MAX / 4)  /* the core counts 6 bytes or more for each */
 #define PEER_QUEUE_MESSAGES_MAX 4096    /* waiting for one peer: several full windows */
 #define PEER_QUEUE_BYTES_MAX (16 * MIB) /* on top of what its stream holds; half of it is payloads
                                            that the log keeps in memory anyway */
 #define PEER_FRAMES_BYTES_MAX (8 * MIB) /* the member's own frames waiting for one peer, per channel */
 #define PEER_INCOMING_MAX 256           /* streams: two of each member, those they replace, strangers */
-#define PEER_HELLO_MAX_MS 2000          /* from a stream to its hello, or to the answer */
+#define PEER_HELLO_MAX_MS 1000          /* from a stream to its hello, or to the answer: two round trips
+                                           around the world; above it another try is the better bet */
 #define PEER_BACKOFF_MIN_MS 10          /* a restarting member is back within a few of these */
-#define PEER_BACKOFF_MAX_MS 1000        /* less than a person waits; costs nothing */
+#define PEER_BACKOFF_MAX_MS 500         /* with the above: back within three elections */
 
 /* --- log --- */
 #define SEGMENT_SIZE_DEFAULT (64 * MIB) /* large enough that cuts are rare, small enough to recycle */
