@@ -589,23 +589,26 @@ static enum err_code snapshot_revision(struct store *store, const struct view *v
     return ERR_OK;
 }
 
-/* A snapshot, and the revision to read it at. The floor is looked at after the snapshot was taken: a walk
- * only starts when its floor is published, so what the snapshot may lack is below the floor seen here. */
-static enum err_code read_begin(struct store *store, kv_rev revision, struct arena *arena,
-                                struct view *ret_view, kv_rev *ret_at, kv_rev *ret_newest,
-                                struct err *err)
+/* A snapshot, the revision to read it at, and the store's revision. */
+struct reading {
+    struct view view;
+    kv_rev at, newest;
+};
+
+/* The floor is looked at after the snapshot was taken: a walk only starts when its floor is published, so
+ * what the snapshot may lack is below the floor seen here. passing: see backend.h. */
+static enum err_code read_begin(struct store *store, kv_rev revision, bool passing,
+                                struct arena *arena, struct reading *ret, struct err *err)
 {
     for (;;) {
         kv_rev newest = 0;
-        struct view view = view_open(store->backend);
+        struct view view = passing ? view_open_passing(store->backend) : view_open(store->backend);
         kv_rev floor = store->floor;
         enum err_code code = snapshot_revision(store, &view, arena, &newest, err);
         if (!code)
             code = range_check_revision(revision, floor, newest, err);
         if (!code && (revision || newest >= floor)) {
-            *ret_view = view;
-            *ret_at = revision ? revision : newest;
-            *ret_newest = newest;
+            *ret = (struct reading){view, revision ? revision : newest, newest};
             return ERR_OK;
         }
         view_release(&view);
@@ -617,15 +620,14 @@ static enum err_code read_begin(struct store *store, kv_rev revision, struct are
 enum err_code store_range(struct store *store, const struct kv_range *range, struct arena *arena,
                           struct kv_range_result *ret, kv_rev *ret_revision, struct err *err)
 {
-    struct view view;
-    kv_rev at, newest;
-    enum err_code code = read_begin(store, range->revision, arena, &view, &at, &newest, err);
+    struct reading reading;
+    enum err_code code = read_begin(store, range->revision, false, arena, &reading, err);
     if (code)
         return code;
-    code = range_read(&view, range, at, arena, ret, err);
-    view_release(&view);
+    code = range_read(&reading.view, range, reading.at, arena, ret, err);
+    view_release(&reading.view);
     if (!code)
-        *ret_revision = newest;
+        *ret_revision = reading.newest;
     return code;
 }
 
@@ -634,32 +636,31 @@ enum err_code store_lookup(struct store *store, const struct kv_lookup *lookup,
                            struct arena *arena, struct kv_name *ret, kv_rev *ret_revision,
                            struct err *err)
 {
-    struct view view;
-    kv_rev at, newest;
-    enum err_code code = read_begin(store, lookup->revision, arena, &view, &at, &newest, err);
+    struct reading reading;
+    enum err_code code = read_begin(store, lookup->revision, false, arena, &reading, err);
     if (code)
         return code;
-    code = lookup->revision ? names_lookup_at(&view, lookup, at, arena, ret, err)
-                            : names_lookup(&view, lookup, arena, ret, err);
-    view_release(&view);
+    code = lookup->revision ? names_lookup_at(&reading.view, lookup, reading.at, arena, ret, err)
+                            : names_lookup(&reading.view, lookup, arena, ret, err);
+    view_release(&reading.view);
     if (!code || code == ERR_NOT_FOUND)
-        *ret_revision = newest;
+        *ret_revision = reading.newest;
     return code;
 }
 
+/* A directory of so many names that they come in pieces would push everything else out of the caches. */
 enum err_code store_list(struct store *store, const struct kv_list *list, struct arena *arena,
                          struct kv_list_result *ret, kv_rev *ret_revision, struct err *err)
 {
-    struct view view;
-    kv_rev at, newest;
-    enum err_code code = read_begin(store, list->revision, arena, &view, &at, &newest, err);
+    struct reading reading;
+    enum err_code code = read_begin(store, list->revision, list->has_after, arena, &reading, err);
     if (code)
         return code;
-    code = list->revision ? names_list_at(&view, list, at, arena, ret, err)
-                          : names_list(&view, list, arena, ret, err);
-    view_release(&view);
+    code = list->revision ? names_list_at(&reading.view, list, reading.at, arena, ret, err)
+                          : names_list(&reading.view, list, arena, ret, err);
+    view_release(&reading.view);
     if (!code || code == ERR_NOT_FOUND)
-        *ret_revision = newest;
+        *ret_revision = reading.newest;
     return code;
 }
 
