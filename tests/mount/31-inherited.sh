@@ -11,8 +11,10 @@ cases=0
 once() { # text, command: published in one step from "old" to this text, in one commit
     printf 'old\n' >"$file"
     before=$(revision)
+    rm -f "$work/among"
     "$torn" among "$file" 30 "$work/stop" "$(printf 'old\n.')" "$(printf '%b.' "$1")" >"$work/among" 2>&1 &
     reader=$!
+    until [ -s "$work/among" ]; do sleep 0.01; done
     sh -c "$2" >"$work/out" 2>&1 || wrong "$2: status $?: $(cat "$work/out")"
     printf '%b' "$1" | cmp -s - "$file" || wrong "$2: gave $(head -c 100 "$file")"
     is 1 $(($(revision) - before)) "commits of: $2"

@@ -6,7 +6,8 @@
  *     torn among FILE SECONDS STOP CONTENT..   the file is always one of these (each argument without its
  *                                              last character), until the file STOP exists
  *
- * A reader prints "read N times" (and "mapped N times, N refused"), or what it saw, with status 1.
+ * "among" says "reading" once it has read the file. A reader prints "read N times", and "mapped N times,
+ * N refused"; or what it saw, with status 1.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -177,6 +178,10 @@ static int among(const char *path, double end, char **rest)
         if (size < 0 || !is_among((size_t)size, rest + 1)) {
             printf("%zd bytes: %.*s\n", size, size > 0 ? (int)size : 0, content);
             return 1;
+        }
+        if (times == 1) {
+            printf("reading\n");
+            fflush(stdout);
         }
         if (last)
             break;
