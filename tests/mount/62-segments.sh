@@ -3,7 +3,7 @@
 # unwritten, and many segments of log (1 GiB with FULL=1) need few files.
 . "$(dirname "$0")/lib.sh"
 rounds=60
-[ -z "$FULL" ] || rounds=140
+[ -z "$FULL" ] || rounds=160
 need_command filefrag fallocate
 fallocate -l 1M "$work/probe" && filefrag -v "$work/probe" 2>&1 | grep -q unwritten ||
     skip "extents cannot be looked at here"
