@@ -82,9 +82,6 @@ void content_fill(struct handles *handles, struct content *content, struct blob 
 
 /* ---- reading it ---- */
 
-/* A name may be seen a moment before its revision is published: the one who saw it waits so many turns. */
-#define LOAD_TRIES_MAX 10000
-
 /* The op keeps the handle in keep.a and the step in keep.b; both families that load (READ and those that
  * stage) do. */
 struct load {
@@ -124,10 +121,6 @@ static bool load_take(struct fs_op *op)
 
 static void load_on_past(struct fs_op *op, enum err_code code)
 {
-    if (code == ERR_FUTURE && op->tries++ < LOAD_TRIES_MAX) {
-        load_submit(op, load_of(op)->handle->store_revision, load_on_past);
-        return;
-    }
     if (code == ERR_OK && !load_take(op))
         code = ERR_COMPACTED;
     load_end(op, code);

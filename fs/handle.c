@@ -141,8 +141,7 @@ struct handle *handle_new(struct fs *fs, struct node *node, const struct fs_file
     handle->readable = access != O_WRONLY;
     handle->writable = access != O_RDONLY;
     handle->number = ++handles->opened;
-    handle->store_revision = store_revision > file->mod_revision ? store_revision
-                                                                 : file->mod_revision;
+    handle->store_revision = store_revision;
     handle->references = 1;
     buf_assign(&handle->key, key);
     handle_set_file(handle, file);

@@ -37,7 +37,8 @@ struct backend_ops {
                          struct bytes key, struct buf *ret, struct err *err);
     enum err_code (*write)(struct backend *backend, const struct backend_op *ops, size_t count,
                            struct err *err);
-    struct backend_snapshot *(*snapshot_new)(struct backend *backend);
+    /* passing: what is read through it will hardly be read again, and is kept in no cache. */
+    struct backend_snapshot *(*snapshot_new)(struct backend *backend, bool passing);
     void (*snapshot_free)(struct backend *backend, struct backend_snapshot *snapshot);
     /* Sees one state for its whole life: the snapshot's, or (NULL) the newest at this moment. */
     struct backend_iterator *(*iterator_new)(struct backend *backend,

@@ -233,11 +233,12 @@ static leveldb_readoptions_t *read_options(const leveldb_snapshot_t *snapshot)
     return options;
 }
 
-static struct backend_snapshot *leveldb_door_snapshot_new(struct backend *backend)
+static struct backend_snapshot *leveldb_door_snapshot_new(struct backend *backend, bool passing)
 {
     struct backend_snapshot *snapshot = mem_xzalloc(sizeof(*snapshot));
     snapshot->snapshot = leveldb_create_snapshot(self_of(backend)->db);
     snapshot->options = read_options(snapshot->snapshot);
+    leveldb_readoptions_set_fill_cache(snapshot->options, !passing);
     return snapshot;
 }
 

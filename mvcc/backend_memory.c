@@ -284,8 +284,9 @@ static void snapshot_end(struct backend_memory *memory, struct backend_snapshot 
     pthread_rwlock_unlock(&memory->lock);
 }
 
-static struct backend_snapshot *memory_snapshot_new(struct backend *backend)
+static struct backend_snapshot *memory_snapshot_new(struct backend *backend, bool passing)
 {
+    (void)passing;
     struct backend_snapshot *snapshot = mem_xzalloc(sizeof(*snapshot));
     snapshot_start(memory_of(backend), snapshot, NULL);
     return snapshot;

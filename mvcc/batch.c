@@ -369,7 +369,12 @@ static uint32_t rows_seek_before(const struct batch *batch, struct bytes key)
 
 struct view view_open(struct backend *backend)
 {
-    return (struct view){.backend = backend, .snapshot = backend->ops->snapshot_new(backend)};
+    return (struct view){.backend = backend, .snapshot = backend->ops->snapshot_new(backend, false)};
+}
+
+struct view view_open_passing(struct backend *backend)
+{
+    return (struct view){.backend = backend, .snapshot = backend->ops->snapshot_new(backend, true)};
 }
 
 void view_release(struct view *view)

@@ -55,6 +55,8 @@ static inline struct view view_of_batch(struct batch *batch, struct backend *bac
 }
 /* Takes a snapshot; view_release gives it back. */
 struct view view_open(struct backend *backend);
+/* The same, for reading once what is many rows: see backend.h. */
+struct view view_open_passing(struct backend *backend);
 void view_release(struct view *view);
 
 /* The value, copied into arena. NOT_FOUND (no text); IO, CORRUPT. */

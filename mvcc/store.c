@@ -40,15 +40,9 @@ static enum err_code row_missing(const char *name, struct err *err)
     return err_set(err, ERR_CORRUPT, "row '%s' of the store is missing or damaged", name);
 }
 
-static enum err_code state_load(struct store *store, struct err *err)
+static enum err_code state_decode(struct bytes row, struct store_state *ret, struct err *err)
 {
-    struct bytes found;
-    enum err_code code = batch_get(store->batch, BYTES_LITERAL(META_STATE), &found, err);
-    if (code == ERR_NOT_FOUND)
-        return row_missing(META_STATE, err);
-    if (code)
-        return code;
-    struct cursor cursor = cursor_of(found);
+    struct cursor cursor = cursor_of(row);
     struct store_state state;
     state.applied = cursor_le64(&cursor);
     state.term = cursor_le64(&cursor);
@@ -60,8 +54,17 @@ static enum err_code state_load(struct store *store, struct err *err)
                    state.floor <= state.revision;
     if (cursor.failed || cursor.rest.size || !is_sane)
         return row_missing(META_STATE, err);
-    store->state = state;
+    *ret = state;
     return ERR_OK;
+}
+
+static enum err_code state_load(struct store *store, struct err *err)
+{
+    struct bytes found;
+    enum err_code code = batch_get(store->batch, BYTES_LITERAL(META_STATE), &found, err);
+    if (code == ERR_NOT_FOUND)
+        return row_missing(META_STATE, err);
+    return code ? code : state_decode(found, &store->state, err);
 }
 
 static enum err_code configuration_load(struct store *store, struct err *err)
@@ -652,20 +655,48 @@ enum err_code store_commit(struct store *store, struct err *err)
 
 /* ---- reading ---- */
 
-/* A snapshot, and the revision to read it at. The floor is looked at after the snapshot was taken: a walk
- * only starts when its floor is published, so what the snapshot may lack is below the floor seen here. */
-static enum err_code read_begin(struct store *store, kv_rev revision, struct view *ret_view,
-                                kv_rev *ret_at, kv_rev *ret_newest, struct err *err)
+/* The revision of the state that a snapshot holds. The writer may be between its batch and publish: then
+ * whoever sees the batch first publishes its revision, so that no later reader sees less. */
+static enum err_code snapshot_revision(struct store *store, const struct view *view,
+                                       struct arena *arena, kv_rev *ret, struct err *err)
+{
+    struct bytes row;
+    struct store_state state;
+    enum err_code code = view_get(view, BYTES_LITERAL(META_STATE), arena, &row, err);
+    if (code == ERR_NOT_FOUND)
+        return row_missing(META_STATE, err);
+    if (!code)
+        code = state_decode(row, &state, err);
+    if (code)
+        return code;
+    kv_rev seen = store->revision;
+    while (seen < state.revision &&
+           !atomic_compare_exchange_weak(&store->revision, &seen, state.revision)) {
+    }
+    *ret = state.revision;
+    return ERR_OK;
+}
+
+/* A snapshot, the revision to read it at, and the store's revision. */
+struct reading {
+    struct view view;
+    kv_rev at, newest;
+};
+
+/* The floor is looked at after the snapshot was taken: a walk only starts when its floor is published, so
+ * what the snapshot may lack is below the floor seen here. passing: see backend.h. */
+static enum err_code read_begin(struct store *store, kv_rev revision, bool passing,
+                                struct arena *arena, struct reading *ret, struct err *err)
 {
     for (;;) {
-        kv_rev newest = store->revision;
-        struct view view = view_open(store->backend);
+        kv_rev newest = 0;
+        struct view view = passing ? view_open_passing(store->backend) : view_open(store->backend);
         kv_rev floor = store->floor;
-        enum err_code code = range_check_revision(revision, floor, newest, err);
+        enum err_code code = snapshot_revision(store, &view, arena, &newest, err);
+        if (!code)
+            code = range_check_revision(revision, floor, newest, err);
         if (!code && (revision || newest >= floor)) {
-            *ret_view = view;
-            *ret_at = revision ? revision : newest;
-            *ret_newest = newest;
+            *ret = (struct reading){view, revision ? revision : newest, newest};
             return ERR_OK;
         }
         view_release(&view);
@@ -677,50 +708,47 @@ static enum err_code read_begin(struct store *store, kv_rev revision, struct vie
 enum err_code store_range(struct store *store, const struct kv_range *range, struct arena *arena,
                           struct kv_range_result *ret, kv_rev *ret_revision, struct err *err)
 {
-    struct view view;
-    kv_rev at, newest;
-    enum err_code code = read_begin(store, range->revision, &view, &at, &newest, err);
+    struct reading reading;
+    enum err_code code = read_begin(store, range->revision, false, arena, &reading, err);
     if (code)
         return code;
-    code = range_read(&view, range, at, arena, ret, err);
-    view_release(&view);
+    code = range_read(&reading.view, range, reading.at, arena, ret, err);
+    view_release(&reading.view);
     if (!code)
-        *ret_revision = newest;
+        *ret_revision = reading.newest;
     return code;
 }
 
-/* Names at the newest are read from column d, whose snapshot may be ahead of what is published: what is
- * told as the revision is never ahead of what was read. */
+/* Names at the newest are read from column d: what the snapshot holds of it is as of its revision. */
 enum err_code store_lookup(struct store *store, const struct kv_lookup *lookup,
                            struct arena *arena, struct kv_name *ret, kv_rev *ret_revision,
                            struct err *err)
 {
-    struct view view;
-    kv_rev at, newest;
-    enum err_code code = read_begin(store, lookup->revision, &view, &at, &newest, err);
+    struct reading reading;
+    enum err_code code = read_begin(store, lookup->revision, false, arena, &reading, err);
     if (code)
         return code;
-    code = lookup->revision ? names_lookup_at(&view, lookup, at, arena, ret, err)
-                            : names_lookup(&view, lookup, arena, ret, err);
-    view_release(&view);
+    code = lookup->revision ? names_lookup_at(&reading.view, lookup, reading.at, arena, ret, err)
+                            : names_lookup(&reading.view, lookup, arena, ret, err);
+    view_release(&reading.view);
     if (!code || code == ERR_NOT_FOUND)
-        *ret_revision = newest;
+        *ret_revision = reading.newest;
     return code;
 }
 
+/* A directory of so many names that they come in pieces would push everything else out of the caches. */
 enum err_code store_list(struct store *store, const struct kv_list *list, struct arena *arena,
                          struct kv_list_result *ret, kv_rev *ret_revision, struct err *err)
 {
-    struct view view;
-    kv_rev at, newest;
-    enum err_code code = read_begin(store, list->revision, &view, &at, &newest, err);
+    struct reading reading;
+    enum err_code code = read_begin(store, list->revision, list->has_after, arena, &reading, err);
     if (code)
         return code;
-    code = list->revision ? names_list_at(&view, list, at, arena, ret, err)
-                          : names_list(&view, list, arena, ret, err);
-    view_release(&view);
+    code = list->revision ? names_list_at(&reading.view, list, reading.at, arena, ret, err)
+                          : names_list(&reading.view, list, arena, ret, err);
+    view_release(&reading.view);
     if (!code || code == ERR_NOT_FOUND)
-        *ret_revision = newest;
+        *ret_revision = reading.newest;
     return code;
 }
 
@@ -826,7 +854,7 @@ enum err_code store_time(struct store *store, kv_rev revision, kv_time *ret, str
     struct arena arena = {0};
     struct change_row row;
     enum err_code code = ERR_NOT_FOUND;
-    if (revision > 0 && revision <= store->revision)
+    if (revision > 0)
         code = index_change(&view, (struct revision){revision, 0}, &arena, &row, err);
     bool is_found = !code && row.revision.main == revision;
     arena_release(&arena);

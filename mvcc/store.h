@@ -8,7 +8,8 @@
  * Threads: one writer at a time - whoever holds the apply token - calls store_begin/apply/commit,
  * compaction steps, checkpoints and the settings of this struct. Reads (store_range, store_lookup,
  * store_list, store_get_*) may be called from any thread at any time, beside the writer: they see whole
- * committed batches, and newest means the revision published by the last commit.
+ * committed batches, and newest means the revision of the state they see. Whatever revision an answer
+ * names or is of is published by then: it can be read at, and no later read sees less.
  *
  * Invariants
  *   S1  applied index and term stand in the same backend batch as the entry's effects (etcd I9); an
@@ -127,7 +128,7 @@ const struct store_change *store_changes(const struct store *store, size_t *ret_
 /* ---- reading; any thread ---- */
 
 /* As kv.h. The answer lives in arena. Errors: COMPACTED, FUTURE; IO and CORRUPT from the backend.
- * ret_revision: the store's revision at the read. */
+ * ret_revision: the store's revision at the read, which the answer is of unless it asked for another. */
 enum err_code store_range(struct store *store, const struct kv_range *range, struct arena *arena,
                           struct kv_range_result *ret, kv_rev *ret_revision,
                           struct err *err) MUST_USE;

@@ -62,6 +62,7 @@ struct image {
     size_t flush_count, flush_capacity;
 };
 
+static _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static _Noreturn void die(const char *format, ...)
 {
     va_list arguments;

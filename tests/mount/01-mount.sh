@@ -21,8 +21,10 @@ echo 8080 >"$mnt/port"
 is 8080 "$(cat "$mnt/port")" "the first file"
 "$program" status "$mnt" >"$work/status" || wrong "status ended with $?"
 grep -q revision "$work/status" || wrong "status: $(cat "$work/status")"
-"$program" status "$mnt" | diff - "$mnt/.fs/status" >/dev/null ||
-    grep -q revision "$mnt/.fs/status" || wrong ".fs/status"
+sed 's/:.*//' "$work/status" | while read -r word; do
+    grep -q "^$word:" "$mnt/.fs/status" || wrong ".fs/status does not say: $word"
+done >"$work/out"
+[ ! -s "$work/out" ] || wrong "$(cat "$work/out")"
 
 # The same key space through the socket.
 is 8080 "$("$program" get --data "$data" --print-value-only /port)" "get of a file"

@@ -2,7 +2,9 @@
 # tar in and out; and a file that tar extracts, with its owner, mode and times, is one commit.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tree.sh"
-make_tree "$work/source" 300
+count=300
+[ -z "$FULL" ] || count=3000
+make_tree "$work/source" "$count"
 tar -C "$work/source" --format=posix -cf "$work/tree.tar" .
 
 start_mount
@@ -10,7 +12,9 @@ mkdir "$mnt/copy"
 tar -C "$mnt/copy" -xpf "$work/tree.tar"
 # "." itself is in the archive, and is no name of ours below.
 same "$work/source" "$mnt/copy" "source and what tar extracted"
+before=$(revision)
 tar -C "$mnt/copy" --format=posix -cf "$work/back.tar" .
+is "$before" "$(revision)" "the revision after tar c"
 mkdir "$work/back"
 tar -C "$work/back" -xpf "$work/back.tar"
 same "$work/source" "$work/back" "source and what came back"
@@ -29,11 +33,14 @@ done
 (cd "$work/plain" && tar -cf "$work/plain.tar" f*)
 before=$(revision)
 tar -C "$mnt/plain" --overwrite -xpf "$work/plain.tar"
-is 100 $(($(revision) - before)) "commits for 100 files"
+commits=$(($(revision) - before))
+is 100 "$commits" "commits for 100 files"
 # Without --overwrite tar opens with O_EXCL, which is a promise of its own: one commit more.
 before=$(revision)
 tar -C "$mnt/exclusive" -xpf "$work/plain.tar"
-[ $(($(revision) - before)) -le 200 ] || wrong "$(($(revision) - before)) commits for 100 files by O_EXCL"
+exclusive=$(($(revision) - before))
+[ "$exclusive" -le 200 ] || wrong "$exclusive commits for 100 files by O_EXCL"
+figure "tar x of 100 files: $commits commits; with O_EXCL $exclusive"
 same "$work/plain" "$mnt/plain" "plain files"
 same "$work/plain" "$mnt/exclusive" "plain files by O_EXCL"
 # Over files that are there.

@@ -28,7 +28,7 @@ seq 1 50 >d1/f1 && git commit -qam second
 start_mount
 git clone -q "$work/origin" "$mnt/clone"
 cd "$mnt/clone"
-is "" "$(git status --porcelain)" "status after the clone"
+silent "status after the clone" git status --porcelain
 diff -r --exclude=.git "$work/origin" "$mnt/clone" >"$work/diff" || wrong "$(head -n 5 "$work/diff")"
 git fsck --strict >"$work/fsck" 2>&1 || wrong "fsck: $(cat "$work/fsck")"
 
@@ -39,7 +39,7 @@ git mv d4 moved
 is 2 "$(git status --porcelain | grep -cE '^( M|D )')" "what status saw"
 git commit -qam "a change"
 git checkout -q main
-is "" "$(git status --porcelain)" "status on main"
+silent "status on main" git status --porcelain
 git merge -q work
 git tag -a -m tagged v1
 git gc -q 2>"$work/gc" || wrong "gc: $(cat "$work/gc")"
@@ -55,5 +55,5 @@ kill_mount
 start_mount
 cd "$mnt/clone"
 git fsck --strict >"$work/fsck" 2>&1 || wrong "fsck after a kill: $(cat "$work/fsck")"
-is "" "$(git status --porcelain)" "status after a kill"
+silent "status after a kill" git status --porcelain
 finish

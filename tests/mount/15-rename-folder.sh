@@ -16,8 +16,11 @@ chown 1000:1000 "$work/old/f7"
 cp -a "$work/old" "$mnt/place/old"
 inode=$(stat -c %i "$mnt/place/old/f7")
 before=$(revision)
+entries=$(status_of entries)
 mv "$mnt/place/old" "$mnt/place/new"
+is 1 $(($(status_of entries) - entries)) "log entries of one rename"
 is 1 $(($(revision) - before)) "revisions of one rename"
+figure "mv of a folder of $count files: $(($(status_of entries) - entries)) log entry"
 same "$work/old" "$mnt/place/new"
 is new "$(ls "$mnt/place")" "names afterwards"
 is "$inode" "$(stat -c %i "$mnt/place/new/f7")" "the inode number after the rename"

@@ -3,7 +3,9 @@
 # the hidden folders stay hidden.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/tree.sh"
-make_tree "$work/source" 300
+count=300
+[ -z "$FULL" ] || count=3000
+make_tree "$work/source" "$count"
 start_mount
 cp -a "$work/source" "$mnt/copy"
 
@@ -38,8 +40,10 @@ df -Pi "$mnt" >/dev/null || wrong "df -i"
 stat -f -c '%l %S' "$mnt" | grep -q '^255 ' || wrong "the longest name: $(stat -f "$mnt")"
 # Inode numbers are as many as there are names.
 total=$(find "$mnt/copy" | wc -l)
+[ "$total" -gt "$count" ] || wrong "only $total names"
 is "$total" "$(find "$mnt/copy" -printf '%i\n' | sort -u | wc -l)" "different inode numbers"
 find "$mnt/copy" -printf '%i %p\n' | sort >"$work/inodes"
+figure "find: $total names; du: $(du -sk "$mnt/copy" | cut -f1) KiB; df: $(df -Pk "$mnt" | awk 'NR == 2 { print $3 " of " $2 }') KiB"
 kill_mount
 start_mount
 find "$mnt/copy" -printf '%i %p\n' | sort | diff "$work/inodes" - >/dev/null || wrong "other inode numbers after a restart"

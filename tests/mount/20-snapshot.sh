@@ -1,11 +1,12 @@
 #!/bin/sh
 # The past: a run of changes is recorded, and .snapshot/REVISION shows each of many revisions as the
-# live tree was then: names, types, modes, owners, sizes, times of files, links, bytes.
+# live tree was then, when looked at and when copied out by cp -a: names, types, modes, owners, sizes,
+# times of files, links, bytes.
 . "$(dirname "$0")/lib.sh"
 changes=300 looks=25
 [ -z "$FULL" ] || { changes=2000 looks=50; }
 start_mount
-live=$mnt/live
+live=$mnt/app
 mkdir "$live" "$work/at"
 
 look() { # folders' own times are of the live tree
@@ -28,45 +29,57 @@ change_something() {
     esac
 }
 
+# In each stretch of changes one is drawn; the next one that made a revision is recorded.
 every=$((changes / looks))
-change=0
+change=0 is_due=
 while [ "$change" -lt "$changes" ]; do
+    [ $((change % every)) != 0 ] || drawn=$((change + 1 + $(draw "$every" look)))
     change=$((change + 1))
     change_something
-    if [ "$(draw "$every" look)" = 0 ]; then
-        at=$(revision)
+    [ "$change" != "$drawn" ] || is_due=yes
+    at=$(revision)
+    if [ -n "$is_due" ] && [ ! -e "$work/at/$at" ]; then
         look "$live" >"$work/at/$at.names"
         cp -a "$live" "$work/at/$at"
+        is_due=
     fi
 done
 
 compare() {
     for tree in "$work"/at/*.names; do
         at=$(basename "$tree" .names)
-        past=$mnt/.snapshot/$at/live
+        past=$mnt/.snapshot/$at/app
         look "$past" | diff "$tree" - >"$work/diff" || wrong "$1: revision $at: $(head -n 5 "$work/diff")"
         diff -r --no-dereference "$work/at/$at" "$past" >"$work/diff" 2>&1 ||
             wrong "$1: bytes at revision $at: $(head -n 5 "$work/diff")"
+        rm -rf "$work/copy"
+        cp -a "$past" "$work/copy"
+        look "$work/copy" | diff "$tree" - >"$work/diff" ||
+            wrong "$1: a copy of revision $at: $(head -n 5 "$work/diff")"
+        diff -r --no-dereference "$work/at/$at" "$work/copy" >"$work/diff" 2>&1 ||
+            wrong "$1: bytes of a copy of revision $at: $(head -n 5 "$work/diff")"
         # Looking from a folder within the tree is the same past.
         diff -r --no-dereference "$past" "$live/.snapshot/$at" >"$work/diff" 2>&1 ||
             wrong "$1: from within, at $at: $(head -n 5 "$work/diff")"
     done
 }
-[ "$(ls -d "$work"/at/*.names | wc -l)" -gt $((looks / 3)) ] || die "too few looks"
+recorded=$(ls -d "$work"/at/*.names | wc -l)
+[ "$recorded" -ge $((looks - 1)) ] || wrong "only $recorded of $looks revisions were recorded"
 before=$(revision)
 compare "at once"
 is "$before" "$(revision)" "the revision after looking"
 kill_mount
 start_mount
 compare "after a kill"
+figure "$changes changes, $before revisions: $recorded of them copied out by cp -a and compared, twice"
 
 # The past does not change, and there is no future.
 at=$(basename "$(ls "$work"/at/*.names | head -n 1)" .names)
-refuses "read-only" touch "$mnt/.snapshot/$at/live/new"
+refuses "read-only" touch "$mnt/.snapshot/$at/app/new"
 refuses "read-only" sh -c "echo x >'$mnt/.snapshot/$at/new'"
 refuses "no such file" ls "$mnt/.snapshot/$((before + 1000))"
 refuses "no such file" ls "$mnt/.snapshot/nonsense"
-cp -a "$mnt/.snapshot/$at/live" "$mnt/restored"
+cp -a "$mnt/.snapshot/$at/app" "$mnt/restored"
 diff -r --no-dereference "$work/at/$at" "$mnt/restored" || wrong "restored by cp -a"
 
 # Forgetting: what lies before the compaction is gone, what is after is not.
@@ -76,7 +89,7 @@ if "$program" compact --data "$data" "$middle" >"$work/compact" 2>&1; then
     for tree in "$work"/at/*.names; do
         at=$(basename "$tree" .names)
         if [ "$at" -ge "$middle" ]; then
-            look "$mnt/.snapshot/$at/live" | diff "$tree" - >/dev/null || wrong "revision $at after a compaction at $middle"
+            look "$mnt/.snapshot/$at/app" | diff "$tree" - >/dev/null || wrong "revision $at after a compaction at $middle"
         elif ls "$mnt/.snapshot/$at" >/dev/null 2>&1; then
             wrong "revision $at is still there after a compaction at $middle"
         fi

@@ -7,17 +7,21 @@ torn=$(compiled torn)
 start_mount
 file=$mnt/f
 
+cases=0
 once() { # text, command: published in one step from "old" to this text, in one commit
     printf 'old\n' >"$file"
     before=$(revision)
+    rm -f "$work/among"
     "$torn" among "$file" 30 "$work/stop" "$(printf 'old\n.')" "$(printf '%b.' "$1")" >"$work/among" 2>&1 &
     reader=$!
+    until [ -s "$work/among" ]; do sleep 0.01; done
     sh -c "$2" >"$work/out" 2>&1 || wrong "$2: status $?: $(cat "$work/out")"
     printf '%b' "$1" | cmp -s - "$file" || wrong "$2: gave $(head -c 100 "$file")"
     is 1 $(($(revision) - before)) "commits of: $2"
     : >"$work/stop"
     wait "$reader" || wrong "$2: a reader saw $(cat "$work/among")"
     rm -f "$work/stop"
+    cases=$((cases + 1))
 }
 cd "$mnt"
 once 'a\nb\nc\n' '( echo a; /bin/echo b; echo c ) >f'
@@ -26,7 +30,7 @@ once 'a\nb\nc\n' '{ echo a; /bin/echo b; /bin/echo c; } >f'
 once 'b\n' '/bin/echo b >f'
 once 'a\nb\nc\n' 'printf "a\nb\nc\n" | while read -r x; do echo "$x"; done >f'
 once 'a\nb\n' 'sh -c "echo a; /bin/echo b" >f'
-if command -v bash >/dev/null 2>&1; then
+if optional bash; then
     once 'a\nb\nc\n' 'bash -c "( echo a; /bin/echo b; echo c ) >f"'
     once 'a\nb\n' 'bash -c "cat <(echo a) <(echo b) >f"'
 fi
@@ -79,4 +83,5 @@ old | half) ;;
 *) wrong "after a kill: $(cat f)" ;;
 esac
 cd /
+figure "$cases cases of inherited descriptors, each one commit and no half"
 finish

@@ -1,5 +1,6 @@
 #!/bin/sh
-# A listing of many names, while others come and go: every name that stayed is listed exactly once.
+# A listing of many names, while others come and go: every name that stayed is listed exactly once, and
+# the daemon's memory does not grow with their number.
 . "$(dirname "$0")/lib.sh"
 count=5000
 [ -z "$FULL" ] || count=100000
@@ -8,9 +9,28 @@ mkdir "$mnt/many"
 "$(compiled listing)" "$mnt/many" "$count" >"$work/out" 2>&1 || wrong "$(tail -n 5 "$work/out")"
 is "$count" "$(ls -f "$mnt/many" | grep -c '^stays-[0-9]*$')" "names by ls"
 is "$count" "$(find "$mnt/many" | grep '/stays-[0-9]*$' | sort -u | wc -l)" "names by find"
+
+# The most that was resident while a command ran, above what was before it. KiB.
+resident() { awk -v word="$1:" '$1 == word { print $2; found = 1 } END { exit !found }' "/proc/$daemon/status"; }
+grows() { # TEXT COMMAND..
+    about=$1
+    shift
+    echo 5 >"/proc/$daemon/clear_refs"
+    start=$(resident VmRSS)
+    "$@" >"$work/names"
+    is "$count" "$(grep -c '^stays-[0-9]*$' "$work/names")" "names by $1, $about"
+    grown=$(($(resident VmHWM) - start))
+    figure "$1 of $count names, $about: the daemon grew by $grown KiB (from $start)"
+    [ "$grown" -lt 4096 ] || wrong "$1 of $count names, $about: the daemon grew by $grown KiB"
+}
+grows "by the one who made them" ls "$mnt/many"
+grows "again" ls -f "$mnt/many"
 kill_mount
 start_mount
-is "$count" "$(ls -f "$mnt/many" | grep -c '^stays-[0-9]*$')" "names after a kill"
+grows "after a kill" ls "$mnt/many"
+stop_mount
+start_mount
+grows "after a restart" ls "$mnt/many"
 rm -r "$mnt/many"
 [ ! -e "$mnt/many" ] || wrong "rm -r"
 finish

@@ -94,7 +94,7 @@ cmp "$work/got" "$work/theirs" || wrong "eight large values differ"
 is 8 "$(concordfs get --prefix /large --count-only)" "their count"
 
 # Nobody else talks to the member.
-if command -v setpriv >/dev/null 2>&1; then
+if optional setpriv; then
     chmod 755 "$work" "$data"
     ends 1 setpriv --reuid 65534 --clear-groups "$program" get --data "$data" /kept
     grep -q 'another user' "$work/err" || wrong "another user was told: $(cat "$work/err")"

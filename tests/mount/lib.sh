@@ -12,9 +12,14 @@
 #   wrong TEXT              notes a failure and goes on;  die TEXT ends the test
 #   same A B [TEXT]         two folders hold the same: names, types, modes, owners, times, links, bytes
 #   is WANTED GOT TEXT      two words are equal
+#   silent TEXT COMMAND..   the command succeeds and says nothing; not "is '' $(command)", which holds
+#                           when the command fails
 #   refuses ERRNO COMMAND.. the command fails with that error in its message
 #   compiled NAME           the path of tests/mount/NAME
 #   revision                the mount's revision
+#   status_of WORD          the number behind that word in the mount's status
+#   figure TEXT             a line that "make mount-full" repeats
+#   optional COMMAND        whether it is there; in CI it must be
 #
 # The test ends with "finish", which fails if anything was wrong.
 set -eu
@@ -37,6 +42,7 @@ if [ -z "${MOUNT_TEST_LIMITED-}" ]; then    # a test that hangs ends, and its mo
 fi
 
 say() { printf '%s\n' "$*"; }
+figure() { say "figure: $*"; }
 wrong() {
     say "wrong: $*"
     failures=$((failures + 1))
@@ -49,6 +55,12 @@ skip() {
     [ "$CI" != true ] || die "cannot run here, and CI wants it to: $*"
     say "skipped: $*"
     exit 77
+}
+optional() {
+    ! command -v "$1" >/dev/null 2>&1 || return 0
+    [ "$CI" != true ] || wrong "there is no $1"
+    say "without $1, which is not there"
+    return 1
 }
 need_command() {
     for command in "$@"; do
@@ -142,6 +154,7 @@ kill_mount() {
 
 compiled() { printf '%s\n' "$BUILDDIR/tests/mount/$1"; }
 revision() { cat "$mnt/.fs/revision"; }
+status_of() { awk -v word="$1:" '$1 == word { print $2; found = 1 } END { exit !found }' "$mnt/.fs/status"; }
 
 # One line for each name below a folder; sizes of folders are each filesystem's own affair.
 describe() {
@@ -158,6 +171,13 @@ same() {
         wrong "${3-$1 and $2} differ in content: $(head -n 6 "$work/describe.diff")"
 }
 is() { [ "$1" = "$2" ] || wrong "$3: wanted \"$1\", got \"$2\""; }
+
+silent() {
+    about=$1
+    shift
+    "$@" >"$work/silent" 2>&1 || wrong "$about: status $? of: $*"
+    [ ! -s "$work/silent" ] || wrong "$about: $(head -n 4 "$work/silent")"
+}
 
 refuses() {
     want=$1

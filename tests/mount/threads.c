@@ -125,7 +125,8 @@ int main(int argc, char **argv)
         return 2;
     for (unsigned i = 0; i < 4; i++) {
         workers[i] = (struct worker){0, argv[1], i, rounds, 0};
-        pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
+            return 2;
     }
     for (unsigned i = 0; i < 4; i++) {
         pthread_join(workers[i].thread, NULL);

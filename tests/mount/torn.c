@@ -6,7 +6,8 @@
  *     torn among FILE SECONDS STOP CONTENT..   the file is always one of these (each argument without its
  *                                              last character), until the file STOP exists
  *
- * A reader prints "read N times", or what it saw, with status 1.
+ * "among" says "reading" once it has read the file. A reader prints "read N times", and "mapped N times,
+ * N refused"; or what it saw, with status 1.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -105,6 +106,7 @@ static void check_one_of_two(const char *data, size_t size)
 }
 
 static sigjmp_buf refused;
+static unsigned mappings, refusals;
 
 static void on_bus_error(int number)
 {
@@ -119,16 +121,19 @@ static void check_mapping(const char *path)
     static char copy[SIZE];
     signal(SIGBUS, on_bus_error);
     int file = open(path, O_RDONLY);
-    if (file < 0)
-        return;
-    char *data = mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE, file, 0);
-    if (data != MAP_FAILED) {
-        if (sigsetjmp(refused, 1) == 0) {
-            memcpy(copy, data, SIZE);
-            check_one_of_two(copy, SIZE);
-        }
-        munmap(data, SIZE);
+    char *data = file < 0 ? MAP_FAILED : mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE, file, 0);
+    if (data == MAP_FAILED) {
+        printf("mapping: %s\n", strerror(errno));
+        exit(1);
     }
+    if (sigsetjmp(refused, 1) == 0) {
+        memcpy(copy, data, SIZE);
+        check_one_of_two(copy, SIZE);
+        mappings++;
+    } else {
+        refusals++;
+    }
+    munmap(data, SIZE);
     close(file);
 }
 
@@ -150,6 +155,8 @@ static int read_until(const char *path, double end, bool two)
             check_mapping(path);
     }
     printf("read %u times\n", times);
+    if (two)
+        printf("mapped %u times, %u refused\n", mappings, refusals);
     return times ? 0 : 1;
 }
 
@@ -171,6 +178,10 @@ static int among(const char *path, double end, char **rest)
         if (size < 0 || !is_among((size_t)size, rest + 1)) {
             printf("%zd bytes: %.*s\n", size, size > 0 ? (int)size : 0, content);
             return 1;
+        }
+        if (times == 1) {
+            printf("reading\n");
+            fflush(stdout);
         }
         if (last)
             break;

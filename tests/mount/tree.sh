@@ -1,13 +1,19 @@
-# make_tree FOLDER COUNT: a tree of COUNT files and links out of /usr/share/doc, with the owners, modes
-# and times that real trees have. Sourced after lib.sh.
+# make_tree FOLDER COUNT: a tree of the first COUNT files under 1 MiB, and links, of /usr/share/doc, with
+# the owners, modes and times that real trees have. Where documentation is left out of an image the time
+# zones', the terminals', perl's and /etc follow; what is still missing is made up. Sourced after lib.sh.
 make_tree() {
     mkdir "$1"
-    # Where documentation is left out of an image there is always the time zones' or the terminals'.
     (cd /usr/share && find doc zoneinfo terminfo licenses perl5 perl /etc \
-        \( -type f -size -900k -o -type l \) -print 2>/dev/null |
+        \( -type f -size -1048576c -o -type l \) -print 2>/dev/null |
         grep -v "$(printf '[\001-\037]')" | head -n "$2") >"$work/tree.list"
     tar -C /usr/share -cf - --hard-dereference -T "$work/tree.list" 2>/dev/null |
         tar -C "$1" -xpf - || die "cannot make a tree"
+    number=$(wc -l <"$work/tree.list")
+    [ "$number" = "$2" ] || mkdir "$1/more"
+    while [ "$number" -lt "$2" ]; do
+        number=$((number + 1))
+        seq "$number" >"$1/more/f$number"
+    done
     (
         cd "$1"
         number=0
@@ -33,5 +39,7 @@ make_tree() {
             touch -d '2020-02-02 02:02:02.020202020' "$folder"
         done
     )
-    [ "$(find "$1" -type f | wc -l)" -gt $(($2 / 3)) ] || die "the tree is too small"
+    # Beside them stand a file and a link with spaces in their names.
+    is $(($2 + 2)) "$(find "$1" ! -type d | wc -l)" "names in the tree"
+    figure "tree: $2 names, $(find "$1" -type f | wc -l) files, $(find "$1/doc" ! -type d | wc -l) of them documentation"
 }

@@ -52,6 +52,7 @@ struct sim_disk {
     size_t change_count;
     struct disk_file *open;
     uint64_t next_inode, calls, writes, fail_at, stop_at, limit;
+    uint64_t calls_of[SIM_DISK_KIND_COUNT];
     enum err_code fail_code;
     bool fail_sticky;
 };
@@ -239,9 +240,10 @@ static void changes_persist(struct sim_disk *sim, const char *folder)
 
 enum outcome { OUTCOME_DONE, OUTCOME_FAIL, OUTCOME_STOP };
 
-static enum outcome count_call(struct sim_disk *sim)
+static enum outcome count_call(struct sim_disk *sim, enum sim_disk_kind kind)
 {
     sim->calls++;
+    sim->calls_of[kind]++;
     if (sim->stop_at > 0 && sim->calls >= sim->stop_at)
         return OUTCOME_STOP;
     if (sim->fail_at > 0 &&
@@ -290,7 +292,7 @@ static enum err_code sim_open(struct disk *disk, const char *name, enum disk_ope
                               struct err *err)
 {
     struct sim_disk *sim = sim_of(disk);
-    enum outcome outcome = count_call(sim);
+    enum outcome outcome = count_call(sim, SIM_DISK_OPEN);
     if (outcome != OUTCOME_DONE)
         return refuse(sim, outcome, "open", name, err);
     if (flags == DISK_CREATE) {
@@ -348,7 +350,7 @@ static enum err_code sim_read(struct disk *disk, struct disk_file *file, uint64_
 {
     struct sim_disk *sim = sim_of(disk);
     struct inode *inode = file->inode;
-    enum outcome outcome = count_call(sim);
+    enum outcome outcome = count_call(sim, SIM_DISK_READ);
     if (outcome != OUTCOME_DONE)
         return refuse(sim, outcome, "read", file->name, err);
     uint64_t rest = offset < inode->size ? inode->size - offset : 0;
@@ -368,7 +370,7 @@ static enum err_code sim_write(struct disk *disk, struct disk_file *file, uint64
 {
     struct sim_disk *sim = sim_of(disk);
     struct inode *inode = file->inode;
-    enum outcome outcome = count_call(sim);
+    enum outcome outcome = count_call(sim, SIM_DISK_WRITE);
     if (outcome != OUTCOME_DONE) {
         if (is_partial(sim))
             inode_write(inode, offset, from, (size_t)rand_below(&sim->rand, size + 1));
@@ -386,7 +388,7 @@ static enum err_code sim_write(struct disk *disk, struct disk_file *file, uint64
 static enum err_code sim_sync(struct disk *disk, struct disk_file *file, struct err *err)
 {
     struct sim_disk *sim = sim_of(disk);
-    enum outcome outcome = count_call(sim);
+    enum outcome outcome = count_call(sim, SIM_DISK_SYNC);
     if (outcome != OUTCOME_DONE) {
         if (outcome == OUTCOME_FAIL)
             sectors_forget(sim, file->inode);
@@ -399,14 +401,14 @@ static enum err_code sim_sync(struct disk *disk, struct disk_file *file, struct 
 static enum err_code sim_make_folder(struct disk *disk, const char *name, struct err *err)
 {
     struct sim_disk *sim = sim_of(disk);
-    enum outcome outcome = count_call(sim);
+    enum outcome outcome = count_call(sim, SIM_DISK_FOLDER);
     return outcome == OUTCOME_DONE ? ERR_OK : refuse(sim, outcome, "make", name, err);
 }
 
 static enum err_code sim_sync_folder(struct disk *disk, const char *name, struct err *err)
 {
     struct sim_disk *sim = sim_of(disk);
-    enum outcome outcome = count_call(sim);
+    enum outcome outcome = count_call(sim, SIM_DISK_FOLDER);
     if (outcome != OUTCOME_DONE)
         return refuse(sim, outcome, "sync", name, err);
     changes_persist(sim, name);
@@ -431,7 +433,7 @@ static enum err_code sim_rename(struct disk *disk, const char *from, const char 
                                 struct err *err)
 {
     struct sim_disk *sim = sim_of(disk);
-    enum outcome outcome = count_call(sim);
+    enum outcome outcome = count_call(sim, SIM_DISK_RENAME);
     if (outcome != OUTCOME_DONE)
         return refuse(sim, outcome, "rename", from, err);
     struct name *row = names_find(&sim->now, from);
@@ -444,7 +446,7 @@ static enum err_code sim_rename(struct disk *disk, const char *from, const char 
 static enum err_code sim_remove(struct disk *disk, const char *name, struct err *err)
 {
     struct sim_disk *sim = sim_of(disk);
-    enum outcome outcome = count_call(sim);
+    enum outcome outcome = count_call(sim, SIM_DISK_REMOVE);
     if (outcome != OUTCOME_DONE)
         return refuse(sim, outcome, "remove", name, err);
     struct name *row = names_find(&sim->now, name);
@@ -528,6 +530,11 @@ struct sim_disk *sim_disk_clone(const struct sim_disk *sim, uint64_t seed)
 
 struct disk *sim_disk_door(struct sim_disk *sim) { return &sim->disk; }
 uint64_t sim_disk_calls(const struct sim_disk *sim) { return sim->calls; }
+
+uint64_t sim_disk_calls_of(const struct sim_disk *sim, enum sim_disk_kind kind)
+{
+    return sim->calls_of[kind];
+}
 
 uint64_t sim_disk_changes(const struct sim_disk *sim) { return sim->writes; }
 

@@ -29,6 +29,12 @@ struct disk *sim_disk_door(struct sim_disk *sim);
 
 /* Calls made so far (close and list do not count: they have no outcome that could vary). */
 uint64_t sim_disk_calls(const struct sim_disk *sim);
+/* How many of them were of one kind. */
+enum sim_disk_kind {
+    SIM_DISK_OPEN, SIM_DISK_READ, SIM_DISK_WRITE, SIM_DISK_SYNC, SIM_DISK_FOLDER, SIM_DISK_RENAME,
+    SIM_DISK_REMOVE, SIM_DISK_KIND_COUNT,
+};
+uint64_t sim_disk_calls_of(const struct sim_disk *sim, enum sim_disk_kind kind);
 /* Calls among them that changed something: creations, writes of a byte or more, renames, removals. */
 uint64_t sim_disk_changes(const struct sim_disk *sim);
 /* The call of that number (the first is 1) answers code, having done its work in part or not at all;

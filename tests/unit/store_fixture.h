@@ -150,10 +150,10 @@ static inline enum err_code fault_write(struct backend *backend, const struct ba
     return FAULT_CALL(backend, err, below->ops->write(below, ops, count, err));
 }
 
-static inline struct backend_snapshot *fault_snapshot_new(struct backend *backend)
+static inline struct backend_snapshot *fault_snapshot_new(struct backend *backend, bool passing)
 {
     struct backend *below = fault_of(backend)->below;
-    return below->ops->snapshot_new(below);
+    return below->ops->snapshot_new(below, passing);
 }
 
 static inline void fault_snapshot_free(struct backend *backend, struct backend_snapshot *snapshot)

@@ -104,6 +104,36 @@ static void test_estale_once(void **state)
     assert_int_equal(sim_open(mount, node, O_RDONLY, P3, &file), -ENOENT);
 }
 
+/* A file that is replaced between the walk to it and its OPEN sends the thread back once; replaced again,
+ * the thread reads what it looked up, and a writer is refused. */
+static void test_replaced_twice_on_the_way(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t first, second;
+    kv_direct_other_put(&mount->direct, "/f", "one");
+    kv_direct_other_put(&mount->direct, "/g", "two");
+    kv_direct_other_put(&mount->direct, "/h", "three");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &first), 0);
+    assert_int_equal(sim_rename(mount, "g", "f"), 0);
+    assert_int_equal(sim_open(mount, first, O_RDONLY, P1, &file), -ESTALE);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &second), 0);
+    assert_int_not_equal(second, first);
+    assert_int_equal(sim_rename(mount, "h", "f"), 0);
+    assert_int_equal(sim_open(mount, second, O_RDONLY, P1, &file), 0);
+    assert_reads(mount, &file, "two");
+    assert_value(mount, "/f", "three");
+    sim_release(mount, &file);
+    /* That OPEN was answered: the thread may be sent back again. A writer always is. */
+    assert_int_equal(sim_open(mount, second, O_WRONLY, P2, &file), -ESTALE);
+    assert_int_equal(sim_open(mount, second, O_WRONLY, P2, &file), -ESTALE);
+    assert_int_equal(sim_open(mount, second, O_RDONLY, P1, &file), -ESTALE);
+    assert_int_equal(sim_open(mount, second, O_RDONLY, P1, &file), 0);
+    kv_direct_compact(&mount->direct, kv_direct_other_put(&mount->direct, "/f", "four"));
+    assert_int_equal(sim_read(mount, &file, 0, 10), -ESTALE);
+    sim_release(mount, &file);
+}
+
 /* A page fault has no lock owner, and brings no bytes of another version than the node's other handles
  * have. */
 static void test_page_faults_do_not_mix(void **state)
@@ -392,6 +422,7 @@ int main(void)
         WITH_MOUNT(test_readers_share),
         WITH_MOUNT(test_fstat_agrees_with_read),
         WITH_MOUNT(test_estale_once),
+        WITH_MOUNT(test_replaced_twice_on_the_way),
         WITH_MOUNT(test_page_faults_do_not_mix),
         WITH_MOUNT(test_unlinked_open),
         WITH_MOUNT(test_removed_elsewhere),

@@ -153,7 +153,7 @@ static void test_lists_are_bounded(void **state)
     staging_init(&staging, SIZE_MAX_TEST);
     staging_begin(&staging, text("0123456789"));
     for (int i = 0; i < 3 * STAGING_OPS_MAX; i++) {
-        assert_ok(staging_write(&staging, (uint64_t)(i % 2) * 4, bytes_of("ab" + i % 2, 1)));
+        assert_ok(staging_write(&staging, (uint64_t)(i % 2) * 4, bytes_of(&"ab"[i % 2], 1)));
         assert_true(staging.live.count <= STAGING_OPS_MAX);
     }
     assert_int_equal(staging.live.kind, STAGING_FIXED);

@@ -236,7 +236,7 @@ static void step_crash(struct world *world)
 
 static void check_equal(struct world *world)
 {
-    uint64_t left, right, used[2], limit, keys[2];
+    uint64_t left = 0, right = 0, used[2], limit, keys[2];
     struct err err = {0};
     if (store_hash(world->member.store, &left, &err) ||
         store_hash(world->reference.store, &right, &err) ||

@@ -42,10 +42,10 @@ static enum err_code faulty_write(struct backend *backend, const struct backend_
     return real->ops->write(real, ops, count, err);
 }
 
-static struct backend_snapshot *faulty_snapshot_new(struct backend *backend)
+static struct backend_snapshot *faulty_snapshot_new(struct backend *backend, bool passing)
 {
     struct backend *real = faulty_of(backend)->real;
-    return real->ops->snapshot_new(real);
+    return real->ops->snapshot_new(real, passing);
 }
 
 static void faulty_snapshot_free(struct backend *backend, struct backend_snapshot *snapshot)

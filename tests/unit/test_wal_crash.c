@@ -212,13 +212,21 @@ static bool run_all(struct run *run, unsigned steps)
     return code == ERR_OK && run_steps(run, steps / 2);
 }
 
+/* The calls of a run without faults, in which every kind of call occurs. */
 static uint64_t count_calls(uint64_t seed, unsigned steps)
 {
     struct run run;
     run_init(&run, seed);
     assert_true(run_all(&run, steps));
-    uint64_t calls = sim_disk_calls(run.sim);
-
+    uint64_t calls = sim_disk_calls(run.sim), of[SIM_DISK_KIND_COUNT];
+    for (int kind = 0; kind < SIM_DISK_KIND_COUNT; kind++) {
+        of[kind] = sim_disk_calls_of(run.sim, (enum sim_disk_kind)kind);
+        assert_true(of[kind] > 0);
+    }
+    print_message("seed %" PRIu64 ": %" PRIu64 " calls: %" PRIu64 " opens, %" PRIu64 " writes, %"
+                  PRIu64 " syncs, %" PRIu64 " of folders, %" PRIu64 " renames, %" PRIu64 " removals\n",
+                  seed, calls, of[SIM_DISK_OPEN], of[SIM_DISK_WRITE], of[SIM_DISK_SYNC],
+                  of[SIM_DISK_FOLDER], of[SIM_DISK_RENAME], of[SIM_DISK_REMOVE]);
     run_release(&run);
     return calls;
 }
