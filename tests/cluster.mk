@@ -9,6 +9,10 @@ UNIT += tests/unit/test_raftlog
 tests_unit_test_raftlog_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raftlog_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
 
+UNIT += tests/unit/test_token
+tests_unit_test_token_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_token_LDADD = libbase.a $(CMOCKA_LIBS)
+
 UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_datadir_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
