@@ -71,30 +71,39 @@ static pid_t system_group_of(struct process_door *door, pid_t thread)
     return group;
 }
 
-/* Fields of /proc/PID/stat are counted after the command's name, which may hold anything: the last ')'
- * ends it. Then: state (3), ..., num_threads (20), itrealvalue (21), starttime (22). */
+enum { STAT_STATE = 3, STAT_THREADS = 20, STAT_START = 22, STAT_CORE = 39 };   /* proc_pid_stat(5) */
+
+/* A field of /proc/PID/stat; NULL: it ends before. They are counted after the command's name, the second,
+ * which may hold anything: the last ')' ends it. */
+static const char *stat_field(const char *text, int field)
+{
+    const char *place = strrchr(text, ')');
+    for (int at = 2; place && at < field; at++) {
+        place = strchr(place, ' ');
+        place = place ? place + 1 : NULL;
+    }
+    return place;
+}
+
 static uint64_t read_start(pid_t group)
 {
     char text[1024];
     if (!read_proc(group, "stat", text, sizeof(text)))
         return 0;
-    char *place = strrchr(text, ')');
-    if (!place || place[1] != ' ')
+    const char *state = stat_field(text, STAT_STATE), *threads = stat_field(text, STAT_THREADS);
+    const char *start = stat_field(text, STAT_START);
+    if (!start || ((*state == 'Z' || *state == 'X') && strtoull(threads, NULL, 10) <= 1))
         return 0;
-    place += 2;
-    char state = *place;
-    unsigned long long threads = 0, start = 0;
-    for (int field = 3; field <= 22 && place; field++) {
-        if (field == 20)
-            threads = strtoull(place, NULL, 10);
-        if (field == 22)
-            start = strtoull(place, NULL, 10);
-        place = strchr(place, ' ');
-        place = place ? place + 1 : NULL;
-    }
-    if ((state == 'Z' || state == 'X') && threads <= 1)
-        return 0;
-    return start;
+    return strtoull(start, NULL, 10);
+}
+
+int process_core_of(pid_t thread)
+{
+    char text[1024];
+    if (!read_proc(thread, "stat", text, sizeof(text)))
+        return -1;
+    const char *core = stat_field(text, STAT_CORE);
+    return core ? (int)strtol(core, NULL, 10) : -1;
 }
 
 static bool still_runs(int fd)

@@ -40,4 +40,7 @@ bool process_has(struct process_door *door, const struct process *process, pid_t
 /* Whether the process has ended. An unknown one, or one without a start time, counts as gone. */
 bool process_is_gone(struct process_door *door, const struct process *process);
 
+/* The core a thread runs on, or ran on last; negative: unknown. Costs 10 us. */
+int process_core_of(pid_t thread);
+
 #endif
