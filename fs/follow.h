@@ -18,7 +18,7 @@
 
 #define FOLLOW_DUE_MIN 64               /* requests in a row of one thread before the first look: what a
                                            look costs is a hundredth of them */
-#define FOLLOW_DUE_MAX 65536
+#define FOLLOW_DUE_MAX 1024             /* where it is of no use, look and move cost one part in a hundred */
 
 /* Who knows about cores; follow_system() unless a test says otherwise. */
 struct follow_door {

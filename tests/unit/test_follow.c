@@ -87,7 +87,7 @@ static void gives_up_where_it_is_of_no_use(void **state)
     parted = true;
     ask(*state, 7, FOLLOW_DUE_MAX);
     unsigned at_first = moves;
-    assert_true(at_first >= 5 && at_first <= 11);
+    assert_true(at_first >= 3 && at_first <= 5);
     ask(*state, 7, FOLLOW_DUE_MAX * 4);
     assert_true(moves - at_first <= 5);
     ask(*state, 8, FOLLOW_DUE_MIN);
