@@ -2,9 +2,9 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -20,7 +20,8 @@
 #define SIGNALS_MAX 4
 
 /* Spinning before sleep: a caller that was answered asks again within this, mostly, and waking an idle
- * core would cost it more. Given up while it does not pay, tried again now and then. */
+ * core would cost it more. Given up while it does not pay, tried again now and then. A yield that takes
+ * as long as a spin has met somebody who computes: asleep, the loop would be woken before him. */
 #define SPIN_NS 50000
 #define SPIN_MISSES_MAX 12
 #define SPIN_RETRY 64
@@ -42,7 +43,6 @@ struct spin {
     int64_t until_ns;           /* 0: not spinning */
     unsigned misses;            /* in a row: nothing came before the spin ended */
     unsigned skipped;           /* occasions passed over since it was given up */
-    long preempted;             /* involuntary switches, as last seen: somebody wants this core */
 };
 
 struct member {
@@ -111,23 +111,21 @@ static void spin_hit(struct member *member)
     spin->until_ns = clock_monotonic_ns(clock_system()) + SPIN_NS;
 }
 
-static long preemptions(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
-}
-
-/* Whether to look again instead of sleeping. */
+/* Whether to look again instead of sleeping. In between the core is offered to whoever else is ready: the
+ * caller that was just answered, most likely, which comes back at once. */
 static bool spin_on(struct member *member)
 {
     struct spin *spin = &member->spin;
     if (!spin->until_ns)
         return false;
-    if (clock_monotonic_ns(clock_system()) < spin->until_ns)
-        return true;
-    long preempted = preemptions();
-    spin->misses += preempted != spin->preempted ? SPIN_MISSES_MAX : 1;
-    spin->preempted = preempted;
+    int64_t now = clock_monotonic_ns(clock_system());
+    if (now < spin->until_ns) {
+        sched_yield();
+        if (clock_monotonic_ns(clock_system()) - now < SPIN_NS)
+            return true;
+        spin->misses += SPIN_MISSES_MAX;
+    }
+    spin->misses++;
     spin->until_ns = 0;
     return false;
 }

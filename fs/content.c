@@ -4,10 +4,13 @@
  * newest one; when the file has moved on meanwhile, as it was at the store's revision that OPEN saw.
  * (Not at its mod revision: a compaction above that keeps the newest version, and refuses the revision.)
  * Once read it is kept while the file is open, so that neither a delete nor a compaction takes it away;
- * beyond CONTENT_BYTES_MAX the longest unused is dropped and read again on demand. */
+ * beyond CONTENT_BYTES_MAX the longest unused is dropped and read again on demand. A small one stays when
+ * the file is closed, among the last UNUSED_CONTENTS_MAX: a program that looks into its configuration again
+ * and again reads the store once for each version. */
 #include <stdlib.h>
 
 #include "fs/handle_internal.h"
+#include "proto/base/check.h"
 #include "proto/base/hash.h"
 #include "proto/base/mem.h"
 
@@ -16,13 +19,21 @@ static struct list *bucket_of(struct handles *handles, kv_rev mod_revision)
     return &handles->contents[hash_u64((uint64_t)mod_revision) % CONTENT_BUCKETS];
 }
 
+/* One of the unused is used again, or ends. */
+static void content_leave_unused(struct handles *handles, struct content *content)
+{
+    list_remove(&content->unused);
+    handles->unused_content_count--;
+}
+
 struct content *content_get(struct handles *handles, struct bytes key, kv_rev mod_revision)
 {
     struct list *bucket = bucket_of(handles, mod_revision);
     LIST_FOR_EACH(link, bucket) {
         struct content *content = container_of(link, struct content, bucket);
         if (content->mod_revision == mod_revision && bytes_equal(content->key, key)) {
-            content->references++;
+            if (content->references++ == 0)
+                content_leave_unused(handles, content);
             return content;
         }
     }
@@ -35,6 +46,7 @@ struct content *content_get(struct handles *handles, struct bytes key, kv_rev mo
     content->references = 1;
     list_push_back(bucket, &content->bucket);
     list_init(&content->used);
+    list_init(&content->unused);
     return content;
 }
 
@@ -48,13 +60,39 @@ static void content_drop(struct handles *handles, struct content *content)
     list_remove(&content->used);
 }
 
+static void content_free(struct handles *handles, struct content *content)
+{
+    content_drop(handles, content);
+    list_remove(&content->bucket);
+    free(content);
+}
+
+/* The one that is unused for longest. */
+static void content_free_unused(struct handles *handles)
+{
+    struct content *content = container_of(handles->unused_contents.next, struct content, unused);
+    CHECK(content->references == 0);
+    content_leave_unused(handles, content);
+    content_free(handles, content);
+}
+
 void content_unref(struct handles *handles, struct content *content)
 {
     if (!content || --content->references > 0)
         return;
-    content_drop(handles, content);
-    list_remove(&content->bucket);
-    free(content);
+    if (!content->blob || content->blob->size > UNUSED_CONTENT_SIZE_MAX) {
+        content_free(handles, content);
+        return;
+    }
+    list_push_back(&handles->unused_contents, &content->unused);
+    if (++handles->unused_content_count > UNUSED_CONTENTS_MAX)
+        content_free_unused(handles);
+}
+
+void contents_release(struct handles *handles)
+{
+    while (!list_is_empty(&handles->unused_contents))
+        content_free_unused(handles);
 }
 
 void content_touch(struct handles *handles, struct content *content)
@@ -73,6 +111,10 @@ void content_fill(struct handles *handles, struct content *content, struct blob 
     handles->content_bytes += blob->size;
     content_touch(handles, content);
     while (handles->content_bytes > CONTENT_BYTES_MAX) {
+        if (!list_is_empty(&handles->unused_contents)) {
+            content_free_unused(handles);
+            continue;
+        }
         struct content *oldest = container_of(handles->used_contents.next, struct content, used);
         if (oldest == content)
             break;

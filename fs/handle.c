@@ -37,6 +37,7 @@ enum err_code handles_open(struct fs *fs, struct err *err)
     handles->fs = fs;
     list_init(&handles->all);
     list_init(&handles->used_contents);
+    list_init(&handles->unused_contents);
     list_init(&handles->turns);
     for (size_t i = 0; i < CONTENT_BUCKETS; i++)
         list_init(&handles->contents[i]);
@@ -58,6 +59,7 @@ void handles_close(struct fs *fs)
     CHECK(handles->saves == 0);
     for (struct list *link; (link = list_pop_front(&handles->all)) != NULL;)
         handle_free(container_of(link, struct handle, all));
+    contents_release(handles);
     conflicts_release(handles);
     free(handles->slots);
     free(handles->generations);

@@ -25,6 +25,8 @@
 #define CONTENT_BUCKETS 256
 #define CONTENT_BYTES_MAX (128LL * MIB)     /* of versions kept for readers; beyond it the longest unused
                                                is read again when it is needed */
+#define UNUSED_CONTENTS_MAX 128             /* small versions kept for those who open the file next */
+#define UNUSED_CONTENT_SIZE_MAX (64 * KIB)
 #define STAGED_BYTES_MAX (512LL * MIB)      /* of views of writing handles; beyond it ENOSPC */
 #define HANDLES_MAX 65536                   /* then ENFILE */
 #define ESTALE_THREADS_MAX 1024
@@ -32,9 +34,10 @@
 #define APPEND_MS 1000
 #define APPEND_BYTES_MAX (64 * KIB)
 
-/* One version's bytes, shared by every handle pinned to it. */
+/* One version's bytes, shared by every handle pinned to it; a small one stays for a while without any. */
 struct content {
     struct list bucket, used;               /* used: longest unused first */
+    struct list unused;                     /* without references: the longest so first */
     struct bytes key;                       /* owned */
     kv_rev mod_revision;
     struct blob *blob;                      /* NULL: not read yet, or dropped */
@@ -53,7 +56,8 @@ struct handles {
     uint32_t *generations;
     uint32_t slot_count, count;
     uint64_t opened;                        /* so far: the order of opening */
-    struct list contents[CONTENT_BUCKETS], used_contents;
+    struct list contents[CONTENT_BUCKETS], used_contents, unused_contents;
+    size_t unused_content_count;
     uint64_t content_bytes, staged_bytes;
     struct process_door *processes;
     struct estale estale[ESTALE_THREADS_MAX];
@@ -160,6 +164,7 @@ void meta_copy(struct meta *to, const struct meta *from, struct arena *arena);
 
 struct content *content_get(struct handles *handles, struct bytes key, kv_rev mod_revision);
 void content_unref(struct handles *handles, struct content *content);
+void contents_release(struct handles *handles);         /* those without references; no other is there */
 void content_fill(struct handles *handles, struct content *content, struct blob *blob);    /* given */
 void content_touch(struct handles *handles, struct content *content);
 /* Has the handle's version read; step gets OK with handle->content->blob there. One that is there already

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/follow.h"
 #include "fs/fs.h"
 #include "proto/base/check.h"
 #include "proto/base/limits.h"
@@ -29,6 +30,7 @@ struct kernel_fuse {
     struct fs *fs;
     struct fuse_session *session;
     struct fuse_buf buf;
+    struct follow follow;
     struct kernel_options options;
     bool mounted;
     unsigned device_minor;          /* of the mount: its connection's number in /sys; 0: unknown */
@@ -47,6 +49,7 @@ static struct kernel_request request_of(fuse_req_t req, enum kernel_kind kind, f
 
 static void deliver(fuse_req_t req, const struct kernel_request *request)
 {
+    follow_request(&door_of(req)->follow, request->pid);
     fs_receive(door_of(req)->fs, request);
 }
 
@@ -589,6 +592,7 @@ enum err_code kernel_open(struct kernel **ret, const struct kernel_options *opti
     door->kernel.ops = &fuse_ops;
     door->fs = fs;
     door->options = *options;
+    follow_init(&door->follow, follow_system());
     door->session = session_new(door);
     if (!door->session) {
         free(door);

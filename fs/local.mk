@@ -5,6 +5,7 @@ libfs_a_SOURCES = \
 	fs/cache.c fs/cache.h \
 	fs/control.c fs/control.h \
 	fs/dir.h \
+	fs/follow.c fs/follow.h \
 	fs/fs.c fs/fs.h \
 	fs/interrupt.c fs/interrupt.h \
 	fs/kernel.h fs/kernel_fuse.c \

@@ -32,11 +32,15 @@ struct process_door {
 
 struct process_door *process_system(void);
 
-/* Who this thread belongs to. with_start: it will be asked whether it is gone (costs 10 us). */
+/* Who this thread belongs to. with_start: it will be asked whether it is gone (costs 10 us
+ * the first time). */
 struct process process_of(struct process_door *door, pid_t thread, bool with_start);
 /* Whether the thread belongs to the process. True for thread 0 and for an unknown process. */
 bool process_has(struct process_door *door, const struct process *process, pid_t thread);
 /* Whether the process has ended. An unknown one, or one without a start time, counts as gone. */
 bool process_is_gone(struct process_door *door, const struct process *process);
+
+/* The core a thread runs on, or ran on last; negative: unknown. Costs 10 us. */
+int process_core_of(pid_t thread);
 
 #endif

@@ -37,6 +37,9 @@ tests_unit_test_peer_queue_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_peer_queue_LDADD = $(PEER_LDADD)
 tests_unit_test_peer_faults_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_peer_faults_LDADD = $(PEER_LDADD)
+UNIT += tests/unit/test_token
+tests_unit_test_token_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_token_LDADD = libbase.a $(CMOCKA_LIBS)
 
 UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)

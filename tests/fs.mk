@@ -5,6 +5,10 @@ UNIT += tests/unit/test_staging
 tests_unit_test_staging_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_staging_LDADD = libfs.a libbase.a $(CMOCKA_LIBS)
 
+UNIT += tests/unit/test_follow
+tests_unit_test_follow_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_follow_LDADD = libfs.a libbase.a $(CMOCKA_LIBS) -lpthread
+
 UNIT += tests/unit/test_process
 tests_unit_test_process_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_process_LDADD = libfs.a libbase.a $(CMOCKA_LIBS) -lpthread

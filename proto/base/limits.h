@@ -97,7 +97,7 @@
 
 /* --- threads --- */
 #define INLINE_FLUSH_BYTES_MAX (64 * KIB)
-#define INLINE_SLOW_NS 1000000LL        /* a flush or apply over this is handed over for a second */
+#define INLINE_SLOW_NS 1000000LL        /* after a flush or apply over this they are handed over */
 #define READ_SLOW_NS 2000000LL
 
 static_assert(FILE_SIZE_MAX_DEFAULT + KEY_SIZE_MAX * 2 + XATTR_SIZE_MAX < REQUEST_SIZE_MAX,

@@ -1,6 +1,8 @@
 /* Reading open files, and what else is asked of a handle, request by request. */
 #include "tests/unit/op_file_fixture.h"
 
+#include "fs/handle_internal.h"
+
 /* ---- pinned readers ---- */
 
 static void test_reads_are_never_torn(void **state)
@@ -56,6 +58,60 @@ static void test_readers_share(void **state)
     assert_int_equal(mount->direct.requests - before, 41);      /* LOOKUP and OPEN each, and one read */
     for (int i = 0; i < 20; i++)
         sim_release(mount, &files[i]);
+}
+
+/* Opens, reads and closes; how many requests of the kv that took. */
+static uint64_t read_once(struct sim_mount *mount, const char *name, const char *expected)
+{
+    struct sim_file file;
+    uint64_t before = mount->direct.requests;
+    assert_int_equal(sim_open_path(mount, name, O_RDONLY, P1, &file), 0);
+    assert_reads(mount, &file, expected);
+    sim_release(mount, &file);
+    return mount->direct.requests - before;
+}
+
+/* A small version is read once, also by those who come one after the other; a new one is seen at once. */
+static void test_small_versions_are_kept(void **state)
+{
+    struct sim_mount *mount = *state;
+    kv_direct_other_put(&mount->direct, "/f", "one");
+    assert_int_equal(read_once(mount, "f", "one"), 3);          /* LOOKUP, OPEN, and the content */
+    assert_int_equal(read_once(mount, "f", "one"), 2);
+    kv_direct_other_put(&mount->direct, "/f", "two");
+    assert_int_equal(read_once(mount, "f", "two"), 3);
+    assert_int_equal(read_once(mount, "f", "two"), 2);
+    kv_direct_other_delete(&mount->direct, "/f");
+    kv_direct_other_put(&mount->direct, "/f", "six");           /* another life of the key */
+    assert_int_equal(read_once(mount, "f", "six"), 3);
+}
+
+/* Not more than a few, those used last; nothing large. */
+static void test_few_small_versions_are_kept(void **state)
+{
+    struct sim_mount *mount = *state;
+    char key[32];
+    struct buf large = {0};
+    for (int i = 0; i <= UNUSED_CONTENTS_MAX; i++) {
+        snprintf(key, sizeof(key), "/%d", i);
+        kv_direct_other_put(&mount->direct, key, key);
+    }
+    for (int i = 0; i <= UNUSED_CONTENTS_MAX; i++) {
+        snprintf(key, sizeof(key), "/%d", i);
+        assert_int_equal(read_once(mount, key + 1, key), 3);
+        assert_int_equal(read_once(mount, "0", "/0"), 2);
+    }
+    assert_int_equal(read_once(mount, "1", "/1"), 3);           /* went first */
+    assert_int_equal(read_once(mount, "3", "/3"), 2);
+    assert_int_equal(mount->fs->handles->unused_content_count, UNUSED_CONTENTS_MAX);
+
+    for (size_t i = 0; i <= UNUSED_CONTENT_SIZE_MAX; i++)
+        buf_append_u8(&large, 'x');
+    buf_append_u8(&large, 0);
+    kv_direct_other_put(&mount->direct, "/large", (const char *)large.data);
+    assert_int_equal(read_once(mount, "large", (const char *)large.data), 3);
+    assert_int_equal(read_once(mount, "large", (const char *)large.data), 3);
+    buf_release(&large);
 }
 
 static void test_fstat_agrees_with_read(void **state)
@@ -420,6 +476,8 @@ int main(void)
         WITH_MOUNT(test_reads_are_never_torn),
         WITH_MOUNT(test_compaction_before_the_first_read),
         WITH_MOUNT(test_readers_share),
+        WITH_MOUNT(test_small_versions_are_kept),
+        WITH_MOUNT(test_few_small_versions_are_kept),
         WITH_MOUNT(test_fstat_agrees_with_read),
         WITH_MOUNT(test_estale_once),
         WITH_MOUNT(test_replaced_twice_on_the_way),
