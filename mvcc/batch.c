@@ -1,5 +1,5 @@
-/* Rows written stand in an array, in the order of writing, which is what the backend is given. A hash
- * table finds a row by its key. Order is kept by a skip list that is linked when somebody iterates and
+/* Rows written stand in an array, in the order of writing; the backend is given them by key (order.h). A
+ * hash table finds a row by its key. Order is kept by a skip list that is linked when somebody iterates and
  * not before: a batch of puts reads points alone and never pays for it. A row that is written twice
  * keeps its slot; its older value stays in the arena, because somebody may have borrowed it.
  *
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "mvcc/index.h"
+#include "mvcc/order.h"
 #include "proto/base/check.h"
 #include "proto/base/hash.h"
 #include "proto/base/mem.h"
@@ -46,6 +47,7 @@ struct batch {
     struct buf found;                   /* scratch: what the backend gave */
     struct buf scratch;                 /* lent to whoever builds a row key */
     struct cache_slot *cache;
+    struct order order;
 };
 
 struct batch *batch_new(struct backend *backend)
@@ -65,6 +67,7 @@ void batch_free(struct batch *batch)
     arena_release(&batch->arena);
     buf_release(&batch->found);
     buf_release(&batch->scratch);
+    order_release(&batch->order);
     free(batch->ops);
     free(batch->hashes);
     free(batch->towers);
@@ -290,7 +293,8 @@ enum err_code batch_write(struct batch *batch, struct err *err)
 {
     if (batch->count == 0)
         return ERR_OK;
-    enum err_code code = batch->backend->ops->write(batch->backend, batch->ops, batch->count, err);
+    const struct backend_op *ops = order_rows(&batch->order, batch->ops, batch->count);
+    enum err_code code = batch->backend->ops->write(batch->backend, ops, batch->count, err);
     if (code)
         return code;
     for (size_t row = 0; row < batch->count; row++) {

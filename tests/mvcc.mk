@@ -33,6 +33,10 @@ tests_unit_test_backend_LDADD = $(MVCC_LIBS)
 tests_unit_test_batch_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_batch_LDADD = $(MVCC_LIBS)
 
+UNIT += tests/unit/test_order
+tests_unit_test_order_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_order_LDADD = $(MVCC_LIBS)
+
 UNIT += tests/unit/test_store
 noinst_HEADERS += tests/unit/store_model.h
 tests_unit_test_store_CFLAGS = $(UNIT_CFLAGS)
