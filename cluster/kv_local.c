@@ -329,7 +329,8 @@ static void submit(struct kv *kv, struct kv_request *request)
     CHECK(!request->owner);
     int64_t timeout_ns = request->timeout_ms ? request->timeout_ms * NS_PER_MS : node->timeo_ns;
     request->owner = kv;
-    request->err = (struct err){0};
+    request->err.code = ERR_OK;
+    request->err.text[0] = 0;
     request->submitted_ns = node_now(node);
     request->deadline_ns = request->submitted_ns + timeout_ns;
     arena_clear(&request->arena);

@@ -359,7 +359,8 @@ void proposer_answer(struct proposer *proposer, struct store_result *result)
     struct kv_request *request = proposal->request;
     if (request) {
         request->revision = result->revision;
-        request->err = result->err;
+        if (result->code != ERR_OK)
+            request->err = result->err;
         if (is_of_lease(request))
             request->leased = (struct kv_lease_result){.id = result->lease.id,
                                                        .ttl_s = result->lease.ttl_s,

@@ -589,11 +589,20 @@ static void entry_done(struct store *store, const struct entry *entry)
     store->entries++;
 }
 
+/* All but the room for an error's text: it is larger than the rest, and one thread writes what another
+ * reads. */
+static void result_init(struct store_result *ret)
+{
+    memset(ret, 0, offsetof(struct store_result, err));
+    ret->err.code = ERR_OK;
+    ret->err.text[0] = 0;
+}
+
 enum err_code store_apply(struct store *store, const struct entry *entry, bool want,
                           struct store_result *ret, struct err *err)
 {
     CHECK(store->is_open);
-    *ret = (struct store_result){0};
+    result_init(ret);
     if (store->is_dead)
         return err_set(err, ERR_IO, "an earlier write to the store failed");
     CHECK(entry->index > store->state.applied);

@@ -89,7 +89,6 @@ void store_configuration(struct store *store, struct buf *ret);
 struct store_result {
     uint64_t session, number;           /* of the request; how its waiter is found */
     enum err_code code;                 /* OK or a RESULT code; SESSION_LOST for an unknown session */
-    struct err err;
     bool is_session_open;               /* then session is the new id, number the opener's nonce */
     kv_rev revision;                    /* after the entry */
     kv_time stamp;
@@ -97,6 +96,7 @@ struct store_result {
     struct lease_change lease;          /* of the entries of leases: id and ttl are their answer */
     struct arena arena;                 /* the caller's: released by it */
     bool repeated;                      /* answered from the session, nothing was done again */
+    struct err err;                     /* set when code is not OK */
 };
 
 struct store_change {                   /* for observers, in order of the revisions */

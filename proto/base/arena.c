@@ -6,6 +6,7 @@
 #include "proto/base/mem.h"
 
 #define ARENA_CHUNK_SIZE 4096
+#define ARENA_FIRST_SIZE 240        /* an answer to a put and no more: thousands are in flight */
 #define ARENA_ALIGN 16
 
 struct arena_chunk {
@@ -24,12 +25,19 @@ static void chunk_add(struct arena *arena, size_t size)
     arena->end = chunk->data + size;
 }
 
+static size_t chunk_size(const struct arena *arena, size_t size)
+{
+    if (!arena->chunks && size <= ARENA_FIRST_SIZE)
+        return ARENA_FIRST_SIZE;
+    return size > ARENA_CHUNK_SIZE ? size : ARENA_CHUNK_SIZE;
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
     CHECK(size < SIZE_MAX / 2);
     size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if ((size_t)(arena->end - arena->place) < size || !arena->place)
-        chunk_add(arena, size > ARENA_CHUNK_SIZE ? size : ARENA_CHUNK_SIZE);
+        chunk_add(arena, chunk_size(arena, size));
     void *block = arena->place;
     arena->place += size;
     arena->taken += size;
@@ -55,7 +63,7 @@ void arena_clear(struct arena *arena)
     while (arena->chunks) {
         struct arena_chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
-        if (!kept && chunk->size == ARENA_CHUNK_SIZE) {
+        if (!kept && chunk->size <= ARENA_CHUNK_SIZE) {
             kept = chunk;
             kept->next = NULL;
         } else {
