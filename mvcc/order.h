@@ -15,7 +15,7 @@ struct order_place;
 
 /* Zeroed memory is ready. */
 struct order {
-    struct order_place *places;
+    struct order_place *places;         /* twice capacity */
     struct backend_op *ops;
     size_t capacity;
 };
