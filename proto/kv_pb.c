@@ -1,5 +1,5 @@
 /* Writing builds the generated structs in an arena that begins on the stack, and packs them straight
- * into their place: a single put allocates its blob and nothing else. Reading goes over the wire form
+ * into their place; a put that stands alone is written by hand (entry_put.c). Reading goes over the wire form
  * itself (wire.h): values are borrowed, not copied, and depth and number of operations are bounded
  * before anything is allocated for them, which generated code does not do. A field we do not know is
  * refused: whoever passes over a part of an entry may apply something else than the others do. */
@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "proto/base/check.h"
+#include "proto/entry_put.h"
 #include "proto/request_pb.h"
 
 static_assert(KV_SORT_VALUE == (int)KV__RANGE_REQUEST__SORT_TARGET__VALUE &&
@@ -161,14 +162,11 @@ Kv__CompactionRequest *compact_build(struct arena *arena, const struct kv_compac
     return message;
 }
 
-/* A txn that is one put or one delete travels as that alone. */
+/* A txn that is one delete travels as that alone; so does one that is a put (entry_put.h). */
 static void entry_txn_build(struct arena *arena, const struct kv_txn *txn, Kv__EntryRequest *ret)
 {
     bool single = txn->compare_count == 0 && txn->success_count == 1 && txn->failure_count == 0;
-    if (single && txn->success[0].kind == KV_OP_PUT) {
-        ret->request_case = KV__ENTRY_REQUEST__REQUEST_PUT;
-        ret->put = put_build(arena, &txn->success[0].put);
-    } else if (single && txn->success[0].kind == KV_OP_DELETE) {
+    if (single && txn->success[0].kind == KV_OP_DELETE) {
         ret->request_case = KV__ENTRY_REQUEST__REQUEST_DELETE_RANGE;
         ret->delete_range = delete_build(arena, &txn->success[0].del);
     } else {
@@ -260,6 +258,8 @@ static void entry_build(struct arena *arena, const struct entry_request *request
 
 struct blob *entry_request_encode(const struct entry_request *request)
 {
+    if (entry_put_is(request))
+        return entry_put_encode(request);
     struct scratch scratch;
     struct arena *arena = scratch_init(&scratch);
     Kv__EntryRequest message = KV__ENTRY_REQUEST__INIT;

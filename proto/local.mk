@@ -19,6 +19,7 @@ libbase_a_SOURCES = \
 noinst_LIBRARIES += libproto.a
 
 libproto_a_SOURCES = \
+	proto/entry_put.c proto/entry_put.h \
 	proto/kv.c proto/kv.h \
 	proto/kv_pb.c proto/kv_pb.h \
 	proto/meta.c proto/meta.h \

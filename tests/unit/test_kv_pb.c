@@ -2,6 +2,7 @@
  * from the bytes, and what is no request is refused. */
 #include "tests/test.h"
 
+#include "proto/base/check.h"
 #include "proto/base/limits.h"
 #include "proto/kv_pb.h"
 #include "proto/schema/kv.pb-c.h"
@@ -45,6 +46,61 @@ static void put_stands_alone(void **state)
     assert_true(back.txn.success[0].put.value.data < payload->data + payload->size);
     arena_release(&arena);
     blob_unref(payload);
+}
+
+/* Generated code takes the put apart and packs it again. */
+static void packed_again(const struct entry_request *request)
+{
+    struct blob *payload = entry_request_encode(request);
+    struct bytes rest = bytes_skip(blob_bytes(payload), ENTRY_STAMP_SIZE);
+    Kv__EntryRequest *message = kv__entry_request__unpack(NULL, rest.size, rest.data);
+    assert_non_null(message);
+    const struct kv_put *put = &request->txn.success[0].put;
+    assert_int_equal(message->request_case, KV__ENTRY_REQUEST__REQUEST_PUT);
+    assert_bytes_equal(bytes_of(message->put->key.data, message->put->key.len), put->key);
+    assert_bytes_equal(bytes_of(message->put->value.data, message->put->value.len), put->value);
+    assert_int_equal(message->put->lease, put->lease);
+    assert_int_equal(message->put->prev_kv, put->want_previous);
+    assert_int_equal(message->put->ignore_value, put->ignore_value);
+    assert_int_equal(message->put->ignore_lease, put->ignore_lease);
+    assert_int_equal(message->session, request->session);
+    assert_int_equal(message->number, request->number);
+    assert_int_equal(message->lowest_open, request->lowest_open);
+    assert_int_equal(message->privileged, request->privileged);
+    struct buf again = {0};
+    kv__entry_request__pack(message, buf_extend(&again, kv__entry_request__get_packed_size(message)));
+    assert_bytes_equal(rest, buf_bytes(&again));
+    buf_release(&again);
+    kv__entry_request__free_unpacked(message, NULL);
+    blob_unref(payload);
+}
+
+/* Sizes on both sides of each length of a size, numbers of one byte and of ten. */
+static void puts_are_written_as_generated(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 100, 126, 127, 128, 16383, 16384, 70000};
+    static const uint64_t numbers[] = {0, 1, 127, 128, UINT64_C(1) << 40, UINT64_MAX};
+    static uint8_t value[70000];
+    memset(value, 'x', sizeof(value));
+    for (size_t i = 0; i < ARRAY_COUNT(sizes) * ARRAY_COUNT(numbers) * 16; i++) {
+        uint64_t number = numbers[i / 16 % ARRAY_COUNT(numbers)];
+        size_t size = sizes[i / 16 / ARRAY_COUNT(numbers)];
+        struct kv_op op = {.kind = KV_OP_PUT,
+                           .put = {.key = bytes_of(value, size / 64),
+                                   .value = bytes_of(value, size),
+                                   .lease = (int64_t)number,
+                                   .want_previous = i & 1,
+                                   .ignore_value = i & 2,
+                                   .ignore_lease = i & 4}};
+        struct entry_request request = {.kind = ENTRY_TXN,
+                                        .session = number,
+                                        .number = ~number,
+                                        .lowest_open = number / 2,
+                                        .privileged = i & 8,
+                                        .txn = {.success = &op, .success_count = 1}};
+        packed_again(&request);
+    }
 }
 
 static void stamp_has_its_slot(void **state)
@@ -377,6 +433,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(put_stands_alone),
+        cmocka_unit_test(puts_are_written_as_generated),
         cmocka_unit_test(stamp_has_its_slot),
         cmocka_unit_test(txn_with_everything),
         cmocka_unit_test(kinds_come_back),
