@@ -773,33 +773,31 @@ enum err_code store_lease(struct store *store, int64_t id, bool want_keys, kv_ti
                           struct arena *arena, struct kv_lease_result *ret,
                           int64_t *ret_remaining_s, kv_rev *ret_revision, struct err *err)
 {
-    struct view view;
-    kv_rev at, newest;
+    struct reading reading;
     kv_time renewed;
-    enum err_code code = read_begin(store, 0, &view, &at, &newest, err);
+    enum err_code code = read_begin(store, 0, false, arena, &reading, err);
     if (code)
         return code;
-    code = lease_rows_read(&view, id, want_keys, arena, ret, &renewed, err);
-    view_release(&view);
+    code = lease_rows_read(&reading.view, id, want_keys, arena, ret, &renewed, err);
+    view_release(&reading.view);
     if (!code)
         *ret_remaining_s = remaining_s(ret, renewed, now);
     if (!code || code == ERR_NOT_FOUND)
-        *ret_revision = newest;
+        *ret_revision = reading.newest;
     return code;
 }
 
 enum err_code store_lease_list(struct store *store, struct arena *arena,
                                struct kv_lease_result *ret, kv_rev *ret_revision, struct err *err)
 {
-    struct view view;
-    kv_rev at, newest;
-    enum err_code code = read_begin(store, 0, &view, &at, &newest, err);
+    struct reading reading;
+    enum err_code code = read_begin(store, 0, false, arena, &reading, err);
     if (code)
         return code;
-    code = lease_rows_list(&view, arena, ret, err);
-    view_release(&view);
+    code = lease_rows_list(&reading.view, arena, ret, err);
+    view_release(&reading.view);
     if (!code)
-        *ret_revision = newest;
+        *ret_revision = reading.newest;
     return code;
 }
 

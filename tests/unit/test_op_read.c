@@ -186,7 +186,8 @@ static void test_replaced_twice_on_the_way(void **state)
     assert_int_equal(sim_open(mount, second, O_RDONLY, P1, &file), -ESTALE);
     assert_int_equal(sim_open(mount, second, O_RDONLY, P1, &file), 0);
     kv_direct_compact(&mount->direct, kv_direct_other_put(&mount->direct, "/f", "four"));
-    assert_int_equal(sim_read(mount, &file, 0, 10), -ESTALE);
+    /* A small version stays in memory: its handle reads it whole, compacted or not. */
+    assert_reads(mount, &file, "two");
     sim_release(mount, &file);
 }
 
