@@ -530,16 +530,8 @@ void node_abandon(struct node *node)
 
 enum err_code node_propose_raw(struct node *node, struct blob *payload)
 {
-    struct blob *stamped = blob_copy(blob_bytes(payload));
-    kv_time wall = clock_wall_ns(node->clock);
-    if (wall <= node->proposer.last_stamp)
-        wall = node->proposer.last_stamp + 1;
-    node->proposer.last_stamp = wall;
-    entry_stamp_set(stamped, wall);
-    struct entry entry = {.type = ENTRY_NORMAL, .payload = stamped};
-    enum err_code code = raft_propose(node->raft, &entry, 1);
-    blob_unref(stamped);
-    return code;
+    return proposer_propose_again(&node->proposer, node->raft, payload,
+                                  clock_wall_ns(node->clock));
 }
 
 void node_hold_commit(struct node *node, bool hold) { node->hold_commit = hold; }

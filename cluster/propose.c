@@ -132,6 +132,29 @@ static struct blob *encode(const struct proposer *proposer, const struct kv_requ
     return entry_request_encode(&entry);
 }
 
+/* Stamps an entry and gives it to the core. Takes the payload, which nobody else holds. */
+static enum err_code propose_one(struct proposer *proposer, struct raft *raft, struct blob *payload,
+                                 kv_time wall_ns)
+{
+    entry_stamp_set(payload, next_stamp(proposer, wall_ns));
+    struct entry entry = {.type = ENTRY_NORMAL, .payload = payload};
+    enum err_code code = raft_propose(raft, &entry, 1);
+    blob_unref(payload);
+    return code;
+}
+
+enum err_code proposer_propose_own(struct proposer *proposer, struct raft *raft,
+                                   const struct entry_request *request, kv_time wall_ns)
+{
+    return propose_one(proposer, raft, entry_request_encode(request), wall_ns);
+}
+
+enum err_code proposer_propose_again(struct proposer *proposer, struct raft *raft,
+                                     const struct blob *payload, kv_time wall_ns)
+{
+    return propose_one(proposer, raft, blob_copy(blob_bytes(payload)), wall_ns);
+}
+
 static bool dropped(enum err_code code) { return code == ERR_NO_LEADER || code == ERR_BUSY; }
 
 static enum err_code open_session(struct proposer *proposer, struct raft *raft, kv_time wall_ns,
@@ -141,11 +164,7 @@ static enum err_code open_session(struct proposer *proposer, struct raft *raft, 
         wall_ns - proposer->opening_since_ns < SESSION_OPEN_PATIENCE_NS)
         return ERR_OK;
     struct entry_request request = {.kind = ENTRY_SESSION_OPEN, .number = nonce};
-    struct blob *payload = entry_request_encode(&request);
-    entry_stamp_set(payload, next_stamp(proposer, wall_ns));
-    struct entry entry = {.type = ENTRY_NORMAL, .payload = payload};
-    enum err_code code = raft_propose(raft, &entry, 1);
-    blob_unref(payload);
+    enum err_code code = proposer_propose_own(proposer, raft, &request, wall_ns);
     if (code == ERR_OK) {
         proposer->nonce = nonce;
         proposer->opening_since_ns = wall_ns;
@@ -239,25 +258,10 @@ enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, kv_t
         struct proposal *proposal = slot(proposer, number);
         if (!proposal->payload)
             continue;
-        struct blob *again = blob_copy(blob_bytes(proposal->payload));
-        entry_stamp_set(again, next_stamp(proposer, wall_ns));
-        struct entry entry = {.type = ENTRY_NORMAL, .payload = again};
-        code = raft_propose(raft, &entry, 1);
-        blob_unref(again);
+        code = proposer_propose_again(proposer, raft, proposal->payload, wall_ns);
         proposal->repeated = true;
     }
     return dropped(code) ? ERR_OK : code;
-}
-
-enum err_code proposer_propose_own(struct proposer *proposer, struct raft *raft,
-                                   const struct entry_request *request, kv_time wall_ns)
-{
-    struct blob *payload = entry_request_encode(request);
-    entry_stamp_set(payload, next_stamp(proposer, wall_ns));
-    struct entry entry = {.type = ENTRY_NORMAL, .payload = payload};
-    enum err_code code = raft_propose(raft, &entry, 1);
-    blob_unref(payload);
-    return code;
 }
 
 /* Reads session and number, the first two fields of an encoded request, without decoding the rest. */

@@ -68,6 +68,9 @@ enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, kv_t
  * proposed. FAULT kinds. */
 enum err_code proposer_propose_own(struct proposer *proposer, struct raft *raft,
                                    const struct entry_request *request, kv_time wall_ns) MUST_USE;
+/* A copy of a payload that was proposed before, with a stamp of its own. Errors as proposer_propose_own. */
+enum err_code proposer_propose_again(struct proposer *proposer, struct raft *raft,
+                                     const struct blob *payload, kv_time wall_ns) MUST_USE;
 
 /* Whether somebody here waits for what this entry did: it decides if the full answer is built. */
 bool proposer_wants(const struct proposer *proposer, const struct entry *entry);

@@ -13,7 +13,6 @@
 #include <inttypes.h>
 #include <sys/statvfs.h>
 
-#include "proto/kv_pb.h"
 
 #define SNAPSHOTTER_PERIOD_NS NS_PER_S
 
@@ -163,10 +162,7 @@ static enum err_code propose_compacted(struct node *node)
         .compact.revision = node->compaction.finished_revision,
         .compacted_bytes = node->compaction.finished_bytes,
     };
-    struct blob *payload = entry_request_encode(&request);
-    enum err_code code = node_propose_raw(node, payload);
-    blob_unref(payload);
-    return code;
+    return proposer_propose_own(&node->proposer, node->raft, &request, clock_wall_ns(node->clock));
 }
 
 static void walk_ended(struct node *node)
