@@ -15,9 +15,9 @@ struct fixture {
     struct raft *raft;
 };
 
-static inline int setup(void **state)
+static inline void fixture_init(struct fixture *fixture)
 {
-    struct fixture *fixture = mem_xzalloc(sizeof(*fixture));
+    *fixture = (struct fixture){0};
     raft_storage_init(&fixture->storage);
     fixture->storage.initial.voters = (struct raft_id_set){3, {1, 2, 3}};
     fixture->config = (struct raft_config){
@@ -30,17 +30,27 @@ static inline int setup(void **state)
         .max_size_per_message = RAFT_NO_LIMIT,
         .max_inflight_messages = 4,
     };
+}
+
+static inline void fixture_release(struct fixture *fixture)
+{
+    raft_free(fixture->raft);
+    raft_storage_release(&fixture->storage);
+    assert_int_equal(fixture->mem.live, 0);
+}
+
+static inline int setup(void **state)
+{
+    struct fixture *fixture = mem_xalloc(sizeof(*fixture));
+    fixture_init(fixture);
     *state = fixture;
     return 0;
 }
 
 static inline int teardown(void **state)
 {
-    struct fixture *fixture = *state;
-    raft_free(fixture->raft);
-    raft_storage_release(&fixture->storage);
-    assert_int_equal(fixture->mem.live, 0);
-    free(fixture);
+    fixture_release(*state);
+    free(*state);
     return 0;
 }
 

@@ -1,11 +1,9 @@
 /* A core that runs out of memory, at each place where it can: it says so, then and ever after,
  * hands nothing out, and can be freed. */
-#include "tests/test.h"
+#include "tests/unit/raft_fixture.h"
 
-#include "cluster/raft/raft.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
-#include "tests/script/raft_storage.h"
 
 static void count_line(struct trace *trace, const char *line)
 {
@@ -14,13 +12,6 @@ static void count_line(struct trace *trace, const char *line)
 }
 
 static struct trace trace = {count_line};
-
-struct fixture {
-    struct mem mem;
-    struct raft_storage storage;
-    struct raft_config config;
-    struct raft *raft;
-};
 
 /* Leaves the function with the first error. */
 #define TRY(call)                                                                                  \
@@ -32,27 +23,11 @@ struct fixture {
 
 static void init(struct fixture *fixture, bool async, uint64_t fail_at)
 {
-    *fixture = (struct fixture){.mem = {.fail_at = fail_at}};
-    raft_storage_init(&fixture->storage);
-    fixture->storage.initial.voters = (struct raft_id_set){3, {1, 2, 3}};
-    fixture->config = (struct raft_config){
-        .id = 1,
-        .election_tick = 10,
-        .heartbeat_tick = 1,
-        .log = &fixture->storage.view,
-        .mem = &fixture->mem,
-        .trace = async ? &trace : NULL,
-        .async_storage_writes = async,
-        .max_size_per_message = RAFT_NO_LIMIT,
-        .max_inflight_messages = 64,
-    };
-}
-
-static void release(struct fixture *fixture)
-{
-    raft_free(fixture->raft);
-    raft_storage_release(&fixture->storage);
-    assert_int_equal(fixture->mem.live, 0);
+    fixture_init(fixture);
+    fixture->mem.fail_at = fail_at;
+    fixture->config.trace = async ? &trace : NULL;
+    fixture->config.async_storage_writes = async;
+    fixture->config.max_inflight_messages = 64;
 }
 
 static enum err_code apply(struct raft *raft, const struct raft_ready *ready)
@@ -94,7 +69,7 @@ static enum err_code handle_sync(struct fixture *fixture, const struct raft_read
     return raft_advance(fixture->raft);
 }
 
-static enum err_code settle(struct fixture *fixture)
+static enum err_code try_settle(struct fixture *fixture)
 {
     while (raft_has_ready(fixture->raft)) {
         struct raft_ready ready;
@@ -117,7 +92,7 @@ static enum err_code answer(struct fixture *fixture, enum raft_message_type type
         .context = context,
     };
     TRY(raft_step(fixture->raft, &message));
-    return settle(fixture);
+    return try_settle(fixture);
 }
 
 static enum err_code propose(struct fixture *fixture, size_t count)
@@ -128,14 +103,14 @@ static enum err_code propose(struct fixture *fixture, size_t count)
     enum err_code code = raft_propose(fixture->raft, entries, count);
     for (size_t i = 0; i < count; i++)
         blob_unref(entries[i].payload);
-    return code ? code : settle(fixture);
+    return code ? code : try_settle(fixture);
 }
 
 static enum err_code propose_change(struct fixture *fixture, enum raft_change_type type, raft_id id)
 {
     struct raft_conf_change change = {.count = 1, .changes = {{type, id}}};
     TRY(raft_propose_conf_change(fixture->raft, &change, true));
-    return settle(fixture);
+    return try_settle(fixture);
 }
 
 static enum err_code read_index(struct fixture *fixture)
@@ -143,7 +118,7 @@ static enum err_code read_index(struct fixture *fixture)
     struct blob *context = blob_copy(BYTES_LITERAL("ctx"));
     enum err_code code = raft_read_index(fixture->raft, context);
     blob_unref(context);
-    return code ? code : settle(fixture);
+    return code ? code : try_settle(fixture);
 }
 
 /* Two changes at once: a joint configuration, which the leader then leaves by itself. */
@@ -152,16 +127,16 @@ static enum err_code go_joint(struct fixture *fixture)
     struct raft_conf_change change = {
         .count = 2, .changes = {{RAFT_CHANGE_ADD_VOTER, 5}, {RAFT_CHANGE_ADD_LEARNER, 6}}};
     TRY(raft_propose_conf_change(fixture->raft, &change, false));
-    return settle(fixture);
+    return try_settle(fixture);
 }
 
 /* A leader that appends, reads, adds a member and sends it a snapshot, which is lost; that refuses
  * a change, hands over in vain and goes through a joint configuration. */
-static enum err_code lead(struct fixture *fixture)
+static enum err_code try_lead(struct fixture *fixture)
 {
     uint8_t position[8];
     TRY(raft_campaign(fixture->raft));
-    TRY(settle(fixture));
+    TRY(try_settle(fixture));
     TRY(answer(fixture, RAFT_MSG_VOTE_RESP, 2, 0, BYTES_EMPTY));
     TRY(read_index(fixture));
     TRY(answer(fixture, RAFT_MSG_APP_RESP, 2, 1, BYTES_EMPTY));
@@ -183,7 +158,7 @@ static enum err_code lead(struct fixture *fixture)
     struct raft_message reject = {
         .type = RAFT_MSG_APP_RESP, .from = 4, .to = 1, .term = 1, .index = 61, .reject = true};
     TRY(raft_step(fixture->raft, &reject));
-    TRY(settle(fixture));
+    TRY(try_settle(fixture));
     TRY(raft_report_snapshot(fixture->raft, 4, true));
     TRY(raft_report_unreachable(fixture->raft, 2));
     TRY(propose_change(fixture, RAFT_CHANGE_REMOVE, 4));
@@ -228,7 +203,7 @@ static enum err_code follow(struct fixture *fixture)
     enum err_code code = raft_step(fixture->raft, &response);
     blob_unref(context);
     TRY(code);
-    TRY(settle(fixture));
+    TRY(try_settle(fixture));
     struct raft_snapshot snapshot = {{100, 3, raft_storage_encode(&fixture->storage.initial)},
                                      NULL};
     struct raft_message install = {
@@ -236,7 +211,7 @@ static enum err_code follow(struct fixture *fixture)
     code = raft_step(fixture->raft, &install);
     blob_unref(snapshot.mark.configuration);
     TRY(code);
-    return settle(fixture);
+    return try_settle(fixture);
 }
 
 /* Whatever is asked of it, it refuses. */
@@ -266,7 +241,7 @@ static bool survives(enum err_code (*scenario)(struct fixture *fixture), bool as
         if (fixture.raft)
             check_failed_core(fixture.raft);
     }
-    release(&fixture);
+    fixture_release(&fixture);
     return code == ERR_OK;
 }
 
@@ -282,8 +257,8 @@ static void fail_everywhere(enum err_code (*scenario)(struct fixture *fixture), 
 static void test_leader(void **state)
 {
     (void)state;
-    fail_everywhere(lead, true);
-    fail_everywhere(lead, false);
+    fail_everywhere(try_lead, true);
+    fail_everywhere(try_lead, false);
 }
 
 static void test_follower(void **state)
@@ -308,7 +283,7 @@ static void test_open_ready(void **state)
     assert_err(raft_advance(fixture.raft), NO_MEMORY); /* as it becomes the leader */
     assert_err(raft_advance(fixture.raft), NO_MEMORY);
     check_failed_core(fixture.raft);
-    release(&fixture);
+    fixture_release(&fixture);
     init(&fixture, false, 0);
     assert_ok(raft_new(&fixture.config, &fixture.raft, NULL));
     assert_ok(raft_campaign(fixture.raft));
@@ -317,7 +292,7 @@ static void test_open_ready(void **state)
     assert_err(answer(&fixture, RAFT_MSG_VOTE, 2, 0, BYTES_EMPTY), NO_MEMORY);
     check_failed_core(fixture.raft);
     assert_err(raft_advance(fixture.raft), NO_MEMORY);
-    release(&fixture);
+    fixture_release(&fixture);
 }
 
 static void test_clone(void **state)
@@ -339,7 +314,7 @@ static void test_steady_state(void **state)
     init(&fixture, true, 0);
     assert_ok(raft_new(&fixture.config, &fixture.raft, NULL));
     assert_ok(raft_campaign(fixture.raft));
-    assert_ok(settle(&fixture));
+    assert_ok(try_settle(&fixture));
     assert_ok(answer(&fixture, RAFT_MSG_VOTE_RESP, 2, 0, BYTES_EMPTY));
     for (raft_index index = 1; index < 2000; index++) {
         assert_ok(answer(&fixture, RAFT_MSG_APP_RESP, 2, index, BYTES_EMPTY));
@@ -351,7 +326,7 @@ static void test_steady_state(void **state)
         fixture.mem.sealed = index > 100;
     }
     fixture.mem.sealed = false;
-    release(&fixture);
+    fixture_release(&fixture);
 }
 
 /* Nor does a follower, for what its leader sends. */
@@ -374,13 +349,13 @@ static void test_steady_state_of_a_follower(void **state)
                                       .entries = &entry,
                                       .entry_count = 1};
         assert_ok(raft_step(fixture.raft, &append));
-        assert_ok(settle(&fixture));
+        assert_ok(try_settle(&fixture));
         assert_ok(answer(&fixture, RAFT_MSG_HEARTBEAT, 2, 0, BYTES_LITERAL("12345678")));
         assert_int_equal(raft_applied(fixture.raft), index - 1);
         fixture.mem.sealed = index > 100;
     }
     fixture.mem.sealed = false;
-    release(&fixture);
+    fixture_release(&fixture);
     blob_unref(payload);
 }
 
