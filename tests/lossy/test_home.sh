@@ -19,19 +19,19 @@ mkdir "$folder/first"
 rm -rf "$folder/first/sender"
 
 start() {
-    rm -rf "$folder/work" "$folder/image"
-    cp -a "$folder/first" "$folder/work"
-    "$restore" init "$folder/work/data" "$folder/image"
+    rm -rf "$folder/run" "$folder/image"
+    cp -a "$folder/first" "$folder/run"
+    "$restore" init "$folder/run/data" "$folder/image"
 }
 run() { # NAME=VALUE..
     status=0
-    env LOSSY_SYNC_US=0 LOSSY_DIR="$folder/work/data" LOSSY_IMAGE="$folder/image" \
+    env LOSSY_SYNC_US=0 LOSSY_DIR="$folder/run/data" LOSSY_IMAGE="$folder/image" \
         LD_PRELOAD="$BUILDDIR/tests/lossy/liblossy.so" ASAN_OPTIONS=verify_asan_link_order=0 \
-        "$@" "$subject" arrive "$folder/work" >"$folder/told" 2>&1 || status=$?
+        "$@" "$subject" arrive "$folder/run" >"$folder/told" 2>&1 || status=$?
 }
 check() { # words for what was done
     points=$((points + 1))
-    if "$subject" check "$folder/work" "$folder/told" >"$folder/found" 2>&1; then
+    if "$subject" check "$folder/run" "$folder/told" >"$folder/found" 2>&1; then
         grep '^found: ' "$folder/found" >>"$folder/all"
     else
         wrong "$*: $(cat "$folder/found"); told: $(tr '\n' ' ' <"$folder/told")"
@@ -45,7 +45,7 @@ power() { # first point, keep
         start
         run LOSSY_KILL_AFTER="$n"
         [ "$status" = 137 ] || break
-        "$restore" crash --seed "$n" ${2:+--keep "$2"} "$folder/work/data" "$folder/image" >/dev/null ||
+        "$restore" crash --seed "$n" ${2:+--keep "$2"} "$folder/run/data" "$folder/image" >/dev/null ||
             wrong "restore at $n"
         check "power fails at $n, keep ${2:-drawn}"
         n=$((n + step))
