@@ -191,6 +191,20 @@ static void test_replaced_twice_on_the_way(void **state)
     sim_release(mount, &file);
 }
 
+/* A version that nobody has read is gone with its compaction, whatever handle is pinned to it. */
+static void test_a_compacted_version_is_stale(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t node;
+    kv_direct_other_put(&mount->direct, "/f", "one");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P1, &file), 0);
+    kv_direct_compact(&mount->direct, kv_direct_other_put(&mount->direct, "/f", "two"));
+    assert_int_equal(sim_read(mount, &file, 0, 10), -ESTALE);
+    sim_release(mount, &file);
+}
+
 /* A page fault has no lock owner, and brings no bytes of another version than the node's other handles
  * have. */
 static void test_page_faults_do_not_mix(void **state)
@@ -482,6 +496,7 @@ int main(void)
         WITH_MOUNT(test_fstat_agrees_with_read),
         WITH_MOUNT(test_estale_once),
         WITH_MOUNT(test_replaced_twice_on_the_way),
+        WITH_MOUNT(test_a_compacted_version_is_stale),
         WITH_MOUNT(test_page_faults_do_not_mix),
         WITH_MOUNT(test_unlinked_open),
         WITH_MOUNT(test_removed_elsewhere),
