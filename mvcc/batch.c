@@ -445,7 +445,9 @@ static void settle(struct view_iterator *iterator)
     struct backend_iterator *below = iterator->below;
     for (;;) {
         bool has_below = below->ops->valid(below);
-        if (iterator->row == NOTHING) {
+        /* What could not be read below may stand before the batch's next row. */
+        bool has_failed = !has_below && below->ops->status(below, NULL) != ERR_OK;
+        if (iterator->row == NOTHING || has_failed) {
             iterator->on_batch = false;
             iterator->valid = has_below;
             return;
@@ -491,7 +493,7 @@ void view_iterator_seek_before(struct view_iterator *iterator, struct bytes key)
     below->ops->seek(below, key);
     if (below->ops->valid(below))
         below->ops->previous(below);
-    else
+    else if (below->ops->status(below, NULL) == ERR_OK)     /* which another seek would forget */
         below->ops->seek_last(below);
     if (iterator->batch) {
         link_rows(iterator->batch);
@@ -516,6 +518,8 @@ void view_iterator_next(struct view_iterator *iterator)
     CHECK(iterator->valid);
     if (!iterator->forward)
         turn(iterator, true);
+    if (!iterator->valid)               /* the turn failed */
+        return;
     if (iterator->on_batch)
         iterator->row = iterator->batch->towers[iterator->row - 1][0];
     else

@@ -1,5 +1,6 @@
 /* Each call of the backend fails once: what the store was asked says IO and nothing worse, and what was
  * written before is whole when it is opened again. */
+#include "mvcc/batch.h"
 #include "tests/unit/store_fixture.h"
 
 #define STEPS 15
@@ -217,6 +218,44 @@ static void test_each_call_fails_once(void **state)
     assert_true(told + 12 > n);
 }
 
+/* A backend's row before the batch's that cannot be read: the iterator ends with the error, and does not
+ * stand on the batch's row as if nothing were before it. Each call fails in its turn. */
+static void test_iterator_fails_before_the_batch(void **state)
+{
+    (void)state;
+    struct backend_memory *memory = backend_memory_new(0);
+    struct fault_backend fault;
+    fault_init(&fault, backend_memory_open(memory), 0);
+    struct batch *batch = batch_new(&fault.backend);
+    for (char name[] = "ka"; name[1] < 'd'; name[1]++)
+        batch_put(batch, bytes_of(name, 2), B("below"));
+    assert_ok(batch_write(batch, NULL));
+    batch_clear(batch);
+    batch_put(batch, B("kd"), B("batch"));
+    batch_put(batch, B("k"), B("batch"));
+    struct view view = view_of_batch(batch, &fault.backend);
+    struct view_iterator *iterator = view_iterator_new(&view);
+    fault.failed = true;
+    for (uint64_t n = 1; fault.failed; n++) {
+        fault.failed = false;
+        fault.fail_at = fault.calls + n;
+        bool reached = false;
+        view_iterator_seek_before(iterator, B("kb"));   /* on ka; on to kb, kc, kd after a turn */
+        for (const char *want = "abcd"; *want && view_iterator_valid(iterator); want++) {
+            assert_int_equal(view_iterator_key(iterator).data[1], *want);
+            reached = *want == 'd';
+            if (!reached)
+                view_iterator_next(iterator);
+        }
+        assert_int_equal(reached, !fault.failed);
+        assert_int_equal(view_iterator_status(iterator, NULL), fault.failed ? ERR_IO : ERR_OK);
+    }
+    view_iterator_free(iterator);
+    batch_free(batch);
+    backend_close(&fault.backend);
+    backend_memory_free(memory);
+}
+
 /* After a failed write the store refuses every other one. */
 static void test_dead_after_failed_write(void **state)
 {
@@ -254,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_call_fails_once),
+        cmocka_unit_test(test_iterator_fails_before_the_batch),
         cmocka_unit_test(test_dead_after_failed_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
