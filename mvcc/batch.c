@@ -44,6 +44,7 @@ struct batch {
     size_t linked;                      /* the first so many rows are in the skip list */
     uint32_t head[LEVEL_MAX];
     size_t bytes;
+    size_t tail, tail_room;             /* the row that grows, from 1 (0: none); what is left in it */
     struct buf found;                   /* scratch: what the backend gave */
     struct buf scratch;                 /* lent to whoever builds a row key */
     struct cache_slot *cache;
@@ -87,7 +88,7 @@ void batch_clear(struct batch *batch)
         memset(batch->table, 0, batch->table_size * sizeof(*batch->table));
     }
     memset(batch->head, 0, sizeof(batch->head));
-    batch->count = batch->linked = batch->bytes = 0;
+    batch->count = batch->linked = batch->bytes = batch->tail = 0;
 }
 
 struct buf *batch_scratch(struct batch *batch)
@@ -157,8 +158,10 @@ static struct backend_op *row_of(struct batch *batch, struct bytes key, size_t v
     batch->bytes += key.size + value_size;
     uint32_t hash = hash_key(key);
     uint32_t *slot = table_find(batch, key, hash);
-    if (*slot != NOTHING)
+    if (*slot != NOTHING) {
+        batch->tail = *slot == batch->tail ? 0 : batch->tail;
         return &batch->ops[*slot - 1];
+    }
     if (batch->count == batch->capacity)
         rows_grow(batch);
     size_t row = batch->count++;
@@ -192,6 +195,37 @@ void batch_delete(struct batch *batch, struct bytes key)
     struct backend_op *op = row_of(batch, key, 0);
     op->value = BYTES_EMPTY;
     op->is_delete = true;
+}
+
+void batch_tail_begin(struct batch *batch, struct bytes key, size_t room)
+{
+    struct backend_op *op = row_of(batch, key, 0);
+    op->value = bytes_of(arena_alloc(&batch->arena, room), 0);
+    op->is_delete = false;
+    batch->tail = (size_t)(op - batch->ops) + 1;
+    batch->tail_room = room;
+}
+
+bool batch_tail(const struct batch *batch, struct bytes *ret_key, struct bytes *ret_value)
+{
+    if (!batch->tail)
+        return false;
+    *ret_key = batch->ops[batch->tail - 1].key;
+    *ret_value = batch->ops[batch->tail - 1].value;
+    return true;
+}
+
+uint8_t *batch_tail_extend(struct batch *batch, size_t more)
+{
+    CHECK(batch->tail);
+    if (more > batch->tail_room)
+        return NULL;
+    struct bytes *value = &batch->ops[batch->tail - 1].value;
+    uint8_t *place = (uint8_t *)value->data + value->size;
+    value->size += more;
+    batch->tail_room -= more;
+    batch->bytes += more;
+    return place;
 }
 
 /* ---- the row cache ---- */

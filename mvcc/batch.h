@@ -27,6 +27,14 @@ void batch_put(struct batch *batch, struct bytes key, struct bytes value);
 uint8_t *batch_put_place(struct batch *batch, struct bytes key, size_t value_size);
 void batch_delete(struct batch *batch, struct bytes key);
 
+/* A row that grows, one at a time: a new one with an empty value and room for so many bytes. What
+ * batch_get lent of it before stays as it was. */
+void batch_tail_begin(struct batch *batch, struct bytes key, size_t room);
+/* That row as it is. False: there is none, or it was written to in another way. */
+bool batch_tail(const struct batch *batch, struct bytes *ret_key, struct bytes *ret_value);
+/* Appends so many bytes, to be filled in. NULL: there is no room for them. batch_tail holds. */
+uint8_t *batch_tail_extend(struct batch *batch, size_t more);
+
 /* The row as it would be after the batch: what was written here, else the backend's. Lives until
  * batch_clear, whatever is written to the row afterwards. NOT_FOUND (no text); IO, CORRUPT. */
 enum err_code batch_get(struct batch *batch, struct bytes key, struct bytes *ret,

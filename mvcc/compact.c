@@ -1,12 +1,13 @@
 /* Forgetting. Compaction at revision C keeps, of each key, the newest version at or below C, and the
  * tombstones of C itself (who watches from C must see them). Only versions written after the last floor F
- * and up to C supersede anything, so the walk looks at those rows of column r alone, from F on:
+ * and up to C supersede anything, so the walk looks at those changes in column r alone, from F on:
  *
  *     r 5 "/a" put      the version of /a before 5 goes
  *     r 6 "/a" delete   the version 5 goes, and the tombstone with it when 6 < C
  *     r 7 "/b" put      the version of /b before 7 goes
  *
- * F itself is walked again because its tombstones stayed. When a row is looked at, everything older than
+ * F itself is walked again because its tombstones stayed; of a key that F changed twice the first version
+ * is gone then. Rows of column r go when the walk has passed all their changes. When a row is looked at, everything older than
  * the version just before it is gone already: that was superseded by a row looked at earlier.
  *
  * The figure (logical bytes gone) depends on C and the log alone, not on when the walk runs: later
@@ -15,6 +16,7 @@
  */
 #include "mvcc/store_internal.h"
 
+#include "mvcc/changes.h"
 #include "mvcc/range.h"
 #include "proto/base/check.h"
 #include "proto/base/limits.h"
@@ -118,16 +120,20 @@ enum err_code compact_load(struct store *store, struct err *err)
 
 struct walk {
     kv_rev target;
-    struct revision cursor;             /* the next row of column r */
+    kv_rev floor;                       /* where it began */
+    struct revision cursor;             /* the next change in column r */
     uint64_t bytes;
 };
+
+#define WALK_SIZE (8 + REVISION_SIZE + 8)
 
 static void walk_save(struct store *store, const struct walk *walk)
 {
     struct mark mark = mark_of(META_WALK, walk->target);
-    uint8_t *place = batch_put_place(store->batch, mark_key(&mark), REVISION_SIZE + 8);
-    revision_encode(place, walk->cursor);
-    put_le64(place + REVISION_SIZE, walk->bytes);
+    uint8_t *place = batch_put_place(store->batch, mark_key(&mark), WALK_SIZE);
+    put_be64(place, (uint64_t)walk->floor);
+    revision_encode(place + 8, walk->cursor);
+    put_le64(place + 8 + REVISION_SIZE, walk->bytes);
 }
 
 static enum err_code walk_load(struct store *store, struct walk *ret, struct err *err)
@@ -136,10 +142,11 @@ static enum err_code walk_load(struct store *store, struct walk *ret, struct err
     enum err_code code = mark_first(store, META_WALK, &ret->target, &value, err);
     if (code)
         return code;
-    if (value.size != REVISION_SIZE + 8)
+    if (value.size != WALK_SIZE)
         return err_set(err, ERR_CORRUPT, "a compaction mark of the store does not decode");
-    ret->cursor = revision_decode(value.data);
-    ret->bytes = get_le64(value.data + REVISION_SIZE);
+    ret->floor = (kv_rev)get_be64(value.data);
+    ret->cursor = revision_decode(value.data + 8);
+    ret->bytes = get_le64(value.data + 8 + REVISION_SIZE);
     return ERR_OK;
 }
 
@@ -151,7 +158,7 @@ static enum err_code time_of(struct store *store, kv_rev revision, kv_time *ret,
     struct view view = view_of_batch(store->batch, store->backend);
     struct change_row row;
     enum err_code code =
-        index_change(&view, (struct revision){revision, 0}, &store->scratch, &row, err);
+        changes_at(&view, (struct revision){revision, 0}, &store->scratch, &row, err);
     *ret = !code && row.revision.main == revision ? row.time : 0;
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }
@@ -166,7 +173,9 @@ enum err_code compact_announce(struct store *store, kv_rev revision, struct err 
     enum err_code code = time_of(store, revision, &time, err);
     if (code)
         return code;
-    struct walk walk = {.target = revision, .cursor = {store->state.floor, 0}};
+    struct walk walk = {.target = revision,
+                        .floor = store->state.floor,
+                        .cursor = {store->state.floor, 0}};
     struct mark due = mark_of(META_DUE, revision);
     walk_save(store, &walk);
     batch_put(store->batch, mark_key(&due), BYTES_EMPTY);
@@ -214,20 +223,21 @@ enum err_code compact_credit(struct store *store, kv_rev revision, uint64_t byte
 
 /* ---- the walk ---- */
 
-/* The version of the key just before this one. NOT_FOUND (no text). */
+/* This version, and that of the key just before it. NOT_FOUND (no text): there is none before;
+ * *ret_gone: nor this one. */
 static enum err_code version_before(struct view_iterator *keys, struct bytes key,
-                                    struct revision mod, struct head *ret_this, struct head *ret,
-                                    struct err *err)
+                                    struct revision mod, bool *ret_gone, struct head *ret_this,
+                                    struct head *ret, struct err *err)
 {
     struct buf row = {0}, found = {0};
+    *ret_gone = false;
     index_key_append(&row, key, mod);
     view_iterator_seek(keys, buf_bytes(&row));
     enum err_code code = ERR_NOT_FOUND;
     if (!view_iterator_valid(keys) || !bytes_equal(view_iterator_key(keys), buf_bytes(&row))) {
         code = view_iterator_status(keys, err);
-        if (!code)
-            code = err_set(err, ERR_CORRUPT, "the store lacks the version of revision %lld",
-                           (long long)mod.main);
+        *ret_gone = !code;
+        code = code ? code : ERR_NOT_FOUND;
         goto out;
     }
     code = index_key_decode(view_iterator_key(keys), view_iterator_value(keys), &found, ret_this,
@@ -265,7 +275,14 @@ static enum err_code look_at(struct store *store, struct walk *walk, struct view
                              const struct change_row *row, struct err *err)
 {
     struct head this, before;
-    enum err_code code = version_before(keys, row->key, row->revision, &this, &before, err);
+    bool gone;
+    enum err_code code =
+        version_before(keys, row->key, row->revision, &gone, &this, &before, err);
+    if (gone && row->revision.main == walk->floor)
+        return ERR_OK;
+    if (gone)
+        return err_set(err, ERR_CORRUPT, "the store lacks the version of revision %lld",
+                       (long long)row->revision.main);
     if (!code)
         code = forget(store, walk, row->key, &before, err);
     if (code && code != ERR_NOT_FOUND)
@@ -275,24 +292,21 @@ static enum err_code look_at(struct store *store, struct walk *walk, struct view
     return ERR_OK;
 }
 
-/* Gathers the next rows first, because forgetting writes to what is read. *ret_more: there are others. */
+/* Gathers the next changes first, because forgetting writes to what is read. *ret_more: there are others. */
 static enum err_code rows_gather(struct store *store, const struct view *view,
                                  const struct walk *walk, struct change_row *rows,
                                  size_t *ret_count, bool *ret_more, struct err *err)
 {
-    uint8_t start[1 + REVISION_SIZE] = {COLUMN_REVISION};
     enum err_code code = ERR_OK;
-    struct view_iterator *iterator = view_iterator_new(view);
-    revision_encode(start + 1, walk->cursor);
-    view_iterator_seek(iterator, bytes_of(start, sizeof(start)));
+    struct change_cursor cursor;
+    change_cursor_init(&cursor, view, walk->cursor);
     size_t count = 0;
     for (; count < COMPACT_STEP_ROWS; count++) {
-        code = index_change_at(iterator, &store->scratch, &rows[count], err);
+        code = change_cursor_next(&cursor, &store->scratch, &rows[count], err);
         if (code || rows[count].revision.main > walk->target)
             break;
-        view_iterator_next(iterator);
     }
-    view_iterator_free(iterator);
+    change_cursor_release(&cursor);
     *ret_count = count;
     *ret_more = count == COMPACT_STEP_ROWS;
     return code == ERR_NOT_FOUND ? ERR_OK : code;
@@ -333,12 +347,18 @@ static enum err_code walk_step(struct store *store, struct walk *walk, bool *ret
     for (size_t i = 0; i < count && !code; i++)
         code = look_at(store, walk, keys, &rows[i], err);
     view_iterator_free(keys);
+    struct revision next = {walk->target, 0}, from = walk->cursor;
+    if (*ret_more) {
+        walk->cursor = rows[count - 1].revision;
+        walk->cursor.sub++;
+        next = revision_compare(walk->cursor, next) < 0 ? walk->cursor : next;
+    }
+    if (!code)
+        code = changes_forget(store->batch, &view, from, next, &store->scratch, err);
     if (code)
         return code;
     if (!*ret_more)
         return walk_finish(store, walk, err);
-    walk->cursor = rows[count - 1].revision;
-    walk->cursor.sub++;
     walk_save(store, walk);
     return ERR_OK;
 }

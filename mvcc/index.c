@@ -3,7 +3,7 @@
  *
  *     k "/a" 00 00 ~7 ~2  ->  flags, time, version, create revision, size
  *     v 7 2               ->  the 3000 bytes
- *     r 7 2               ->  put, time, "/a"
+ *     r ...               ->  7 2, put, time, "/a", among other changes (changes.c)
  *
  * After a rename to "/b" at revision 9 there is k "/b" 00 00 ~9 ~0 with place = 7 2, and the value row
  * has two owners: row "v 7 2 o" says so. Each owner that compaction forgets takes one off; without such
@@ -11,6 +11,7 @@
  */
 #include "mvcc/index.h"
 
+#include "mvcc/changes.h"
 #include "mvcc/names.h"
 #include "proto/base/check.h"
 #include "proto/base/limits.h"
@@ -459,67 +460,6 @@ enum err_code index_cursor_value(struct index_cursor *cursor, struct arena *aren
     return ERR_OK;
 }
 
-/* ---- column r ---- */
-
-static void change_row_key(uint8_t row[VALUE_ROW_SIZE], struct revision revision)
-{
-    row[0] = COLUMN_REVISION;
-    revision_encode(row + 1, revision);
-}
-
-static enum err_code change_decode(struct bytes row_key, struct bytes row_value,
-                                   struct arena *arena, struct change_row *ret, struct err *err)
-{
-    struct cursor cursor = cursor_of(row_value);
-    uint8_t kind = cursor_u8(&cursor);
-    kv_time time = (kv_time)cursor_le64(&cursor);
-    if (row_key.size != VALUE_ROW_SIZE || cursor.failed ||
-        (kind != CHANGE_PUT && kind != CHANGE_DELETE))
-        return row_corrupt(COLUMN_REVISION, err);
-    *ret = (struct change_row){.revision = revision_decode(row_key.data + 1),
-                               .kind = kind,
-                               .time = time,
-                               .key = arena_copy(arena, cursor.rest)};
-    return ERR_OK;
-}
-
-enum err_code index_change_at(const struct view_iterator *iterator, struct arena *arena,
-                              struct change_row *ret, struct err *err)
-{
-    if (!view_iterator_valid(iterator)) {
-        enum err_code code = view_iterator_status(iterator, err);
-        return code ? code : ERR_NOT_FOUND;
-    }
-    if (view_iterator_key(iterator).data[0] != COLUMN_REVISION)
-        return ERR_NOT_FOUND;
-    return change_decode(view_iterator_key(iterator), view_iterator_value(iterator), arena, ret,
-                         err);
-}
-
-enum err_code index_change(const struct view *view, struct revision from, struct arena *arena,
-                           struct change_row *ret, struct err *err)
-{
-    uint8_t row[VALUE_ROW_SIZE];
-    struct view_iterator *iterator = view_iterator_new(view);
-    change_row_key(row, from);
-    view_iterator_seek(iterator, bytes_of(row, sizeof(row)));
-    enum err_code code = index_change_at(iterator, arena, ret, err);
-    view_iterator_free(iterator);
-    return code;
-}
-
-static void change_put(struct batch *batch, struct bytes key, struct revision mod,
-                       enum change_kind kind, kv_time time)
-{
-    uint8_t row[VALUE_ROW_SIZE];
-    change_row_key(row, mod);
-    uint8_t *value = batch_put_place(batch, bytes_of(row, sizeof(row)), 1 + 8 + key.size);
-    value[0] = (uint8_t)kind;
-    put_le64(value + 1, (uint64_t)time);
-    if (key.size)
-        memcpy(value + 9, key.data, key.size);
-}
-
 /* ---- owners of a value row ---- */
 
 static void owners_row(uint8_t row[VALUE_ROW_SIZE + 1], struct revision place)
@@ -593,7 +533,7 @@ enum err_code index_put(struct batch *batch, struct bytes key, const struct head
         batch_put(batch, bytes_of(row, sizeof(row)), value);
     }
     version_put(batch, key, head, head->is_inline ? value : BYTES_EMPTY);
-    change_put(batch, key, head->mod, CHANGE_PUT, head->mod_time);
+    changes_put(batch, key, head->mod, CHANGE_PUT, head->mod_time);
     return ERR_OK;
 }
 
@@ -601,7 +541,7 @@ void index_put_tombstone(struct batch *batch, struct bytes key, struct revision 
 {
     struct head head = {.mod = mod, .mod_time = time, .is_tombstone = true, .place = mod};
     version_put(batch, key, &head, BYTES_EMPTY);
-    change_put(batch, key, mod, CHANGE_DELETE, time);
+    changes_put(batch, key, mod, CHANGE_DELETE, time);
 }
 
 /* One owner less; *ret_gone: it was the last, and the value went. */
@@ -625,7 +565,6 @@ static enum err_code value_disown(struct batch *batch, struct revision place, bo
 enum err_code index_forget(struct batch *batch, struct bytes key, const struct head *head,
                            uint64_t *ret_bytes, struct err *err)
 {
-    uint8_t row[VALUE_ROW_SIZE];
     bool value_gone = head->is_inline;
     if (!head->is_tombstone && !head->is_inline) {
         enum err_code code = value_disown(batch, head->place, &value_gone, err);
@@ -635,8 +574,6 @@ enum err_code index_forget(struct batch *batch, struct bytes key, const struct h
     struct buf *key_row = batch_scratch(batch);
     index_key_append(key_row, key, head->mod);
     batch_delete(batch, buf_bytes(key_row));
-    change_row_key(row, head->mod);
-    batch_delete(batch, bytes_of(row, sizeof(row)));
     *ret_bytes = key.size + (value_gone ? head->size : 0);
     return ERR_OK;
 }

@@ -1,5 +1,5 @@
 /* The tree index on disk: which versions a key has, where their values stand, what a revision changed.
- * Encodings and seeks of columns k, v, r, h; mvcc/FORMAT is the contract of the bytes.
+ * Encodings and seeks of columns k, v, h; mvcc/FORMAT is the contract of the bytes.
  *
  * Never: writes on its own account (rows go to the caller's batch), decisions about visibility of the
  * system range.
@@ -112,25 +112,6 @@ static inline struct bytes index_cursor_key(const struct index_cursor *cursor)
 }
 void index_cursor_release(struct index_cursor *cursor);
 
-/* ---- column r: revision -> kind, time, key ---- */
-
-enum change_kind { CHANGE_PUT = 1, CHANGE_DELETE = 2 };
-
-struct change_row {
-    struct revision revision;
-    enum change_kind kind;
-    kv_time time;
-    struct bytes key;                   /* in arena */
-};
-
-/* The first change at or after from. NOT_FOUND (no text): none. */
-enum err_code index_change(const struct view *view, struct revision from, struct arena *arena,
-                           struct change_row *ret, struct err *err) MUST_USE;
-
-/* The change under an iterator; moving it to the next row gives the next change. NOT_FOUND: none. */
-enum err_code index_change_at(const struct view_iterator *iterator, struct arena *arena,
-                              struct change_row *ret, struct err *err) MUST_USE;
-
 /* ---- writing; the writer ---- */
 
 /* The row in column h of a key that has no name row: its live head, or NULL for none. */
@@ -142,8 +123,8 @@ void index_head_set(struct batch *batch, struct bytes key, const struct head *he
 enum err_code index_put(struct batch *batch, struct bytes key, const struct head *head,
                         struct bytes value, struct err *err) MUST_USE;
 void index_put_tombstone(struct batch *batch, struct bytes key, struct revision mod, kv_time time);
-/* Removes a version for good: its key row, its revision row, and its value row with the last owner.
- * ret_bytes: the logical bytes that are gone (see version_bytes). */
+/* Removes a version for good: its key row, and its value row with the last owner; what column r tells of
+ * it goes with its row there (changes.h). ret_bytes: the logical bytes that are gone (see version_bytes). */
 enum err_code index_forget(struct batch *batch, struct bytes key, const struct head *head,
                            uint64_t *ret_bytes, struct err *err) MUST_USE;
 

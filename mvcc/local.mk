@@ -5,6 +5,7 @@ libmvcc_a_SOURCES = \
 	mvcc/adopt.c \
 	mvcc/backend.h mvcc/backend_leveldb.c mvcc/backend_memory.c \
 	mvcc/batch.c mvcc/batch.h \
+	mvcc/changes.c mvcc/changes.h \
 	mvcc/checkpoint.c \
 	mvcc/compact.c \
 	mvcc/config.c mvcc/config.h \

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "mvcc/changes.h"
 #include "mvcc/lease_rows.h"
 #include "mvcc/names.h"
 #include "mvcc/range.h"
@@ -861,8 +862,8 @@ enum err_code store_time(struct store *store, kv_rev revision, kv_time *ret, str
     struct arena arena = {0};
     struct change_row row;
     enum err_code code = ERR_NOT_FOUND;
-    if (revision > 0)
-        code = index_change(&view, (struct revision){revision, 0}, &arena, &row, err);
+    if (revision > 0 && revision >= store->floor)
+        code = changes_at(&view, (struct revision){revision, 0}, &arena, &row, err);
     bool is_found = !code && row.revision.main == revision;
     arena_release(&arena);
     if (code && code != ERR_NOT_FOUND)

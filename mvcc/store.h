@@ -169,7 +169,7 @@ void store_quota_get(struct store *store, uint64_t *ret_used, uint64_t *ret_limi
 /* Whether one more answer of this session's number is stored. For tests and the kill ledger. */
 bool store_session_exists(struct store *store, uint64_t session);
 
-/* Equal stores have equal hashes: over k, v, r, d, l, s and m rows at the applied index, whatever the
+/* Equal stores have equal hashes: over k, v, d, h, l, s and m rows at the applied index, whatever the
  * backend. Walks everything: tests, simulation, divergence checks; not while a batch is open. */
 enum err_code store_hash(struct store *store, uint64_t *ret, struct err *err) MUST_USE;
 

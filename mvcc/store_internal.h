@@ -12,14 +12,14 @@
 #include "mvcc/txn.h"
 #include "mvcc/written.h"
 
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2
 
 /* Rows of column m; those that begin with '_' are this member's own and no part of the hash. */
 #define META_STATE "mstate"
 #define META_CONFIGURATION "mconfiguration"
 #define META_IDENTITY "m_identity"
 #define META_DUE "mdue"                 /* + C: compaction C is not credited to the quota yet */
-#define META_WALK "m_walk"              /* + C: its walk on this member is not done: cursor, bytes */
+#define META_WALK "m_walk"              /* + C: its walk on this member is not done: its place */
 #define META_FREED "m_freed"            /* + C: it is done: bytes; ENTRY_COMPACTED has not come yet */
 #define META_CLAIMED "m_claimed"        /* + C: that came first: bytes */
 

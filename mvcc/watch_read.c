@@ -1,5 +1,6 @@
 #include "mvcc/watch_read.h"
 
+#include "mvcc/changes.h"
 #include "mvcc/store_internal.h"
 #include "proto/base/limits.h"
 
@@ -7,7 +8,7 @@ struct scan {
     struct watch_reading *reading;
     struct view view;
     kv_rev floor;
-    struct view_iterator *iterator;
+    struct change_cursor changes;
     struct change_row row;              /* the next one */
     bool has_row;                       /* there is one, at or below reading->to */
     size_t rows, bytes;                 /* looked at; read */
@@ -16,7 +17,7 @@ struct scan {
 static enum err_code row_look(struct scan *scan, struct err *err)
 {
     struct watch_reading *reading = scan->reading;
-    enum err_code code = index_change_at(scan->iterator, &reading->tell.arena, &scan->row, err);
+    enum err_code code = change_cursor_next(&scan->changes, &reading->tell.arena, &scan->row, err);
     scan->has_row = !code && scan->row.revision.main <= reading->to;
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }
@@ -39,7 +40,6 @@ static enum err_code rows_add(struct scan *scan, struct err *err)
         watch_tell_add(&reading->tell, scan->row.key, &head);
         if (is_over(scan, ++scan->rows, scan->bytes))
             return ERR_OK;
-        view_iterator_next(scan->iterator);
         code = row_look(scan, err);
     }
     return code;
@@ -114,7 +114,6 @@ static enum err_code read_all(struct scan *scan, struct err *err)
 
 void watch_reading_run(struct watch_reading *reading)
 {
-    uint8_t start[1 + REVISION_SIZE] = {COLUMN_REVISION};
     struct scan scan = {.reading = reading, .view = view_open(reading->store->backend)};
     watch_tell_begin(&reading->tell, &reading->index);
     reading->covered = reading->from - 1;
@@ -124,11 +123,9 @@ void watch_reading_run(struct watch_reading *reading)
     if (reading->from < scan.floor) {
         reading->code = ERR_COMPACTED;
     } else {
-        revision_encode(start + 1, (struct revision){reading->from, 0});
-        scan.iterator = view_iterator_new(&scan.view);
-        view_iterator_seek(scan.iterator, bytes_of(start, sizeof(start)));
+        change_cursor_init(&scan.changes, &scan.view, (struct revision){reading->from, 0});
         reading->code = read_all(&scan, &reading->err);
-        view_iterator_free(scan.iterator);
+        change_cursor_release(&scan.changes);
     }
     view_release(&scan.view);
 }

@@ -1,8 +1,8 @@
 /* Catching up: the changes of some revisions, read from column r for those who are late.
  *
  * A reading goes from one revision to another, as far as it may in one go, and always to the end of a
- * revision. It sees one snapshot of the backend. Changes that nobody of its index watches cost their row
- * of column r alone; of the others each version, value and previous version is read once.
+ * revision. It sees one snapshot of the backend. Changes that nobody of its index watches cost their place
+ * in column r alone; of the others each version, value and previous version is read once.
  *
  * On the loop it looks at RANGE_CHUNK_ROWS rows and WATCH_LOOP_BYTES of values; a first revision above
  * that is too wide, and the reading is run again elsewhere: there it ends after the revision in which it

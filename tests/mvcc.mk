@@ -33,6 +33,10 @@ tests_unit_test_backend_LDADD = $(MVCC_LIBS)
 tests_unit_test_batch_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_batch_LDADD = $(MVCC_LIBS)
 
+UNIT += tests/unit/test_changes
+tests_unit_test_changes_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_changes_LDADD = $(MVCC_LIBS)
+
 UNIT += tests/unit/test_order
 tests_unit_test_order_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_order_LDADD = $(MVCC_LIBS)

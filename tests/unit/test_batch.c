@@ -194,6 +194,32 @@ static void test_borrowed_bytes_stay(void **state)
     assert_int_equal(batch_count(world->batch), 1);
 }
 
+/* The tail grows, keeps what was lent, and is nobody's after another write to its row. */
+static void test_tail(void **state)
+{
+    struct world *world = *state;
+    struct bytes key, value, lent;
+    assert_false(batch_tail(world->batch, &key, &value));
+    batch_tail_begin(world->batch, BYTES_LITERAL("r1"), 5);
+    memcpy(batch_tail_extend(world->batch, 2), "ab", 2);
+    assert_ok(batch_get(world->batch, BYTES_LITERAL("r1"), &lent, NULL));
+    batch_put(world->batch, BYTES_LITERAL("k"), BYTES_LITERAL("between"));
+    memcpy(batch_tail_extend(world->batch, 3), "cde", 3);
+    assert_null(batch_tail_extend(world->batch, 1));
+    assert_bytes_equal(lent, BYTES_LITERAL("ab"));
+    assert_true(batch_tail(world->batch, &key, &value));
+    assert_bytes_equal(key, BYTES_LITERAL("r1"));
+    assert_bytes_equal(value, BYTES_LITERAL("abcde"));
+    assert_ok(batch_write(world->batch, NULL));
+    batch_clear(world->batch);
+    assert_false(batch_tail(world->batch, &key, &value));
+    assert_ok(batch_get(world->batch, BYTES_LITERAL("r1"), &value, NULL));
+    assert_bytes_equal(value, BYTES_LITERAL("abcde"));
+    batch_tail_begin(world->batch, BYTES_LITERAL("r2"), 5);
+    batch_delete(world->batch, BYTES_LITERAL("r2"));
+    assert_false(batch_tail(world->batch, &key, &value));
+}
+
 /* Many rows in one batch: the table grows, and is small again afterwards. */
 static void test_large_batch(void **state)
 {
@@ -263,6 +289,7 @@ int main(void)
         ON_BOTH(test_model),
         ON_BOTH(test_iterator_seeks_again),
         ON_BOTH(test_borrowed_bytes_stay),
+        ON_BOTH(test_tail),
         ON_BOTH(test_large_batch),
         ON_BOTH(test_snapshot),
     };

@@ -1,4 +1,5 @@
 /* mvcc/home.h, on disk and in memory alike: copies, arrivals, the flip; and mvcc/adopt.c. */
+#include "mvcc/store_internal.h"
 #include "tests/unit/home_fixture.h"
 
 #include <fcntl.h>
@@ -633,11 +634,11 @@ static void test_adopt_refuses(void **state)
     assert_err(store_peek(backend, &mark, &err), NOT_FOUND);
     put_row(backend, B("k"), B("x"));
     assert_err(store_adopt(&options, &mark, &err), CORRUPT);
-    uint8_t identity[28] = {2, 0, 0, 0, 7};
+    uint8_t identity[28] = {STORE_FORMAT + 1, 0, 0, 0, 7};
     put_row(backend, B("m_identity"), bytes_of(identity, sizeof(identity)));
     assert_err(store_adopt(&options, &mark, &err), CORRUPT);
-    assert_non_null(strstr(err.text, "format 2"));
-    identity[0] = 1;
+    assert_non_null(strstr(err.text, "format 3"));
+    identity[0] = STORE_FORMAT;
     put_row(backend, B("m_identity"), bytes_of(identity, sizeof(identity)));
     assert_err(store_adopt(&options, &mark, &err), CORRUPT);
     assert_non_null(strstr(err.text, "mstate"));
