@@ -124,7 +124,14 @@ void head_decode(struct cursor *from, struct head *ret)
 
 void escape_append(struct buf *ret, struct bytes key)
 {
-    buf_reserve(ret, key.size + 2);
+    if (key.size == 0 || !memchr(key.data, 0, key.size)) {
+        uint8_t *place = buf_extend(ret, key.size + 2);
+        if (key.size)
+            memcpy(place, key.data, key.size);
+        place[key.size] = place[key.size + 1] = 0;
+        return;
+    }
+    buf_reserve(ret, key.size + 3);
     while (key.size) {
         const uint8_t *zero = memchr(key.data, 0, key.size);
         size_t plain = zero ? (size_t)(zero - key.data) : key.size;

@@ -74,7 +74,9 @@ size_t name_depth(struct bytes key)
 
 bool names_covers(struct bytes key)
 {
-    return !system_is_inside(key) && name_depth(key) <= NAME_DEPTH_MAX;
+    /* A key with fewer bytes than that has no more components. */
+    bool fits = key.size < NAME_DEPTH_MAX || name_depth(key) <= NAME_DEPTH_MAX;
+    return fits && !system_is_inside(key);
 }
 
 void name_key_append(struct buf *ret, struct name_parts parts)
@@ -362,6 +364,37 @@ static enum err_code changed(struct climb *climb, struct bytes key, struct name_
     return climb_up(climb, key, before, row, differs);
 }
 
+static enum err_code disagrees(struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, "the name of a key does not agree with the key");
+}
+
+/* Another version of a key that stays: the head in front of its row is another one, and nothing else. */
+static enum err_code value_replaced(struct batch *batch, struct bytes key, const struct head *now,
+                                    struct err *err)
+{
+    struct bytes found, row = row_key(batch, key, false);
+    struct head old;
+    enum err_code code = batch_get(batch, row, &found, err);
+    if (code)
+        return code == ERR_NOT_FOUND ? disagrees(err) : code;
+    struct cursor cursor = cursor_of(found);
+    uint8_t flags = cursor_u8(&cursor);
+    if (!(flags & ROW_VALUE))
+        return disagrees(err);
+    head_decode(&cursor, &old);
+    if (cursor.failed)
+        return corrupt(err);
+    uint8_t head[HEAD_SIZE_MAX];
+    size_t size = head_encode(head, now);
+    uint8_t *place = batch_put_place(batch, row, 1 + size + cursor.rest.size);
+    place[0] = flags;
+    memcpy(place + 1, head, size);
+    if (cursor.rest.size)
+        memcpy(place + 1 + size, cursor.rest.data, cursor.rest.size);
+    return ERR_OK;
+}
+
 enum err_code names_key_changed(struct batch *batch, struct bytes key, const struct head *old,
                                 const struct head *now, kv_rev revision, kv_time time,
                                 unsigned *changes, struct err *err)
@@ -371,11 +404,13 @@ enum err_code names_key_changed(struct batch *batch, struct bytes key, const str
     CHECK(old || now);
     if (!names_covers(key))
         return ERR_OK;
+    if (old && now && old->create_revision == now->create_revision)
+        return value_replaced(batch, key, now, err);
     enum err_code code = row_load(batch, key, false, &row, err);
     if (code)
         return code;
     if (row.has_value != (old != NULL))
-        return err_set(err, ERR_CORRUPT, "the name of a key does not agree with the key");
+        return disagrees(err);
     struct name_state before = name_state_of(&row);
     row.has_value = now != NULL;
     if (now)

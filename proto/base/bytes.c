@@ -202,6 +202,11 @@ uint64_t cursor_be64(struct cursor *cursor)
 uint64_t cursor_varint(struct cursor *cursor)
 {
     uint64_t value = 0;
+    if (!cursor->failed && cursor->rest.size && cursor->rest.data[0] < 0x80) {
+        value = *cursor->rest.data++;       /* most of them take one byte */
+        cursor->rest.size--;
+        return value;
+    }
     size_t size = cursor->failed ? 0 : varint_decode(cursor->rest.data, cursor->rest.size, &value);
     if (size == 0) {
         cursor->failed = true;

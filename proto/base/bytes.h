@@ -7,6 +7,7 @@
 #ifndef PROTO_BASE_BYTES_H
 #define PROTO_BASE_BYTES_H
 
+#include <endian.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -99,36 +100,39 @@ uint64_t cursor_be64(struct cursor *cursor);
 uint64_t cursor_varint(struct cursor *cursor);
 struct bytes cursor_take(struct cursor *cursor, size_t size);
 
+/* The compiler makes one instruction of each of these; of loops over bytes it does not. */
 static inline void put_le32(uint8_t *to, uint32_t value)
 {
-    for (int i = 0; i < 4; i++)
-        to[i] = (uint8_t)(value >> (8 * i));
+    value = htole32(value);
+    memcpy(to, &value, sizeof value);
 }
 static inline void put_le64(uint8_t *to, uint64_t value)
 {
-    for (int i = 0; i < 8; i++)
-        to[i] = (uint8_t)(value >> (8 * i));
+    value = htole64(value);
+    memcpy(to, &value, sizeof value);
 }
 static inline void put_be64(uint8_t *to, uint64_t value)
 {
-    for (int i = 0; i < 8; i++)
-        to[i] = (uint8_t)(value >> (56 - 8 * i));
+    value = htobe64(value);
+    memcpy(to, &value, sizeof value);
 }
 static inline uint32_t get_le32(const uint8_t *from)
 {
-    return (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 |
-           (uint32_t)from[3] << 24;
+    uint32_t value;
+    memcpy(&value, from, sizeof value);
+    return le32toh(value);
 }
 static inline uint64_t get_le64(const uint8_t *from)
 {
-    return (uint64_t)get_le32(from) | (uint64_t)get_le32(from + 4) << 32;
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    return le64toh(value);
 }
 static inline uint64_t get_be64(const uint8_t *from)
 {
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value = value << 8 | from[i];
-    return value;
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    return be64toh(value);
 }
 
 #endif
