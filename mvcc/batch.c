@@ -3,8 +3,7 @@
  * not before: a batch of puts reads points alone and never pays for it. A row that is written twice
  * keeps its slot; its older value stays in the arena, because somebody may have borrowed it.
  *
- * The row cache is a table of small rows read or written through the batch, two places for each hash. It
- * only holds what is in the backend: batch_write brings it up to date.
+ * The row cache only holds what is in the backend: batch_write brings it up to date.
  */
 #include "mvcc/batch.h"
 
@@ -12,25 +11,16 @@
 
 #include "mvcc/index.h"
 #include "mvcc/order.h"
+#include "mvcc/row_cache.h"
 #include "proto/base/check.h"
 #include "proto/base/hash.h"
 #include "proto/base/mem.h"
 
 #define LEVEL_MAX 12
 #define NOTHING 0                       /* rows are numbered from 1 in the table and the skip list */
-#define CACHE_SLOTS 32768               /* times CACHE_SLOT_SIZE: 6 MiB, whatever the number of keys */
-#define CACHE_SLOT_SIZE 192             /* a name of usual length with its record */
 #define TABLE_SIZE_MIN 1024
 #define TABLE_SIZE_KEPT 16384           /* a larger one is not cleared for each small batch after it */
 #define SEED 0x6d766363
-
-struct cache_slot {
-    uint32_t hash;
-    uint16_t key_size, value_size;
-    uint8_t is_used : 1, is_absent : 1, is_recent : 1;  /* recent: the other of the pair is to go */
-    uint8_t unused;
-    uint8_t data[CACHE_SLOT_SIZE - 10];
-};
 
 struct batch {
     struct backend *backend;
@@ -47,7 +37,7 @@ struct batch {
     size_t tail, tail_room;             /* the row that grows, from 1 (0: none); what is left in it */
     struct buf found;                   /* scratch: what the backend gave */
     struct buf scratch;                 /* lent to whoever builds a row key */
-    struct cache_slot *cache;
+    struct row_cache *cache;            /* of what is in the backend */
     struct order order;
 };
 
@@ -57,7 +47,7 @@ struct batch *batch_new(struct backend *backend)
     batch->backend = backend;
     batch->table_size = TABLE_SIZE_MIN;
     batch->table = mem_xzalloc(batch->table_size * sizeof(*batch->table));
-    batch->cache = mem_xzalloc(CACHE_SLOTS * sizeof(*batch->cache));
+    batch->cache = row_cache_new();
     return batch;
 }
 
@@ -73,7 +63,7 @@ void batch_free(struct batch *batch)
     free(batch->hashes);
     free(batch->towers);
     free(batch->table);
-    free(batch->cache);
+    row_cache_free(batch->cache);
     free(batch);
 }
 
@@ -237,52 +227,11 @@ static bool cache_takes(struct bytes key)
            key.data[0] == COLUMN_SESSION || key.data[0] == COLUMN_META;
 }
 
-static bool cache_holds(const struct cache_slot *slot, struct bytes key, uint32_t hash)
+static void cache_put(struct batch *batch, struct bytes key, uint32_t hash,
+                      const struct bytes *value)
 {
-    return slot->is_used && slot->hash == hash && slot->key_size == key.size &&
-           memcmp(slot->data, key.data, key.size) == 0;
-}
-
-/* The slot of the pair that holds the key; or NULL, and *ret_free is the one to take for it. */
-static struct cache_slot *cache_find(struct batch *batch, struct bytes key, uint32_t hash,
-                                     struct cache_slot **ret_free)
-{
-    struct cache_slot *pair = &batch->cache[hash % (CACHE_SLOTS / 2) * 2];
-    *ret_free = &pair[pair[0].is_recent];
-    for (int i = 0; i < 2; i++) {
-        if (!cache_holds(&pair[i], key, hash))
-            continue;
-        pair[i].is_recent = true;
-        pair[1 - i].is_recent = false;
-        return &pair[i];
-    }
-    return NULL;
-}
-
-/* value NULL: the row is known to be absent. */
-static void cache_store(struct batch *batch, struct bytes key, uint32_t hash,
-                        const struct bytes *value)
-{
-    struct cache_slot *place;
-    size_t value_size = value ? value->size : 0;
-    if (!cache_takes(key))
-        return;
-    struct cache_slot *slot = cache_find(batch, key, hash, &place);
-    if (key.size + value_size > sizeof(slot->data)) {
-        if (slot)
-            slot->is_used = false;
-        return;
-    }
-    slot = slot ? slot : place;
-    slot->hash = hash;
-    slot->is_used = true;
-    slot->is_absent = !value;
-    slot->key_size = (uint16_t)key.size;
-    slot->value_size = (uint16_t)value_size;
-    memcpy(slot->data, key.data, key.size);
-    if (value_size)
-        memcpy(slot->data + key.size, value->data, value_size);
-    (void)cache_find(batch, key, hash, &place);     /* it is the recent one now */
+    if (cache_takes(key))
+        row_cache_put(batch->cache, key, hash, value);
 }
 
 /* ---- points ---- */
@@ -290,22 +239,22 @@ static void cache_store(struct batch *batch, struct bytes key, uint32_t hash,
 static enum err_code get_below(struct batch *batch, struct bytes key, uint32_t hash,
                                struct bytes *ret, struct err *err)
 {
-    struct cache_slot *place;
-    const struct cache_slot *slot = cache_find(batch, key, hash, &place);
-    if (slot) {
-        if (slot->is_absent)
+    struct bytes cached;
+    bool is_absent;
+    if (cache_takes(key) && row_cache_get(batch->cache, key, hash, &is_absent, &cached)) {
+        if (is_absent)
             return ERR_NOT_FOUND;
-        *ret = arena_copy(&batch->arena, bytes_of(slot->data + slot->key_size, slot->value_size));
+        *ret = arena_copy(&batch->arena, cached);
         return ERR_OK;
     }
     buf_clear(&batch->found);
     enum err_code code = batch->backend->ops->get(batch->backend, NULL, key, &batch->found, err);
     if (code == ERR_NOT_FOUND)
-        cache_store(batch, key, hash, NULL);
+        cache_put(batch, key, hash, NULL);
     if (code)
         return code;
     *ret = arena_copy(&batch->arena, buf_bytes(&batch->found));
-    cache_store(batch, key, hash, ret);
+    cache_put(batch, key, hash, ret);
     return ERR_OK;
 }
 
@@ -333,7 +282,7 @@ enum err_code batch_write(struct batch *batch, struct err *err)
         return code;
     for (size_t row = 0; row < batch->count; row++) {
         const struct backend_op *op = &batch->ops[row];
-        cache_store(batch, op->key, batch->hashes[row], op->is_delete ? NULL : &op->value);
+        cache_put(batch, op->key, batch->hashes[row], op->is_delete ? NULL : &op->value);
     }
     return ERR_OK;
 }

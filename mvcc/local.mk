@@ -24,6 +24,7 @@ libmvcc_a_SOURCES = \
 	mvcc/range.c mvcc/range.h \
 	mvcc/rename.c mvcc/rename.h \
 	mvcc/revision.h \
+	mvcc/row_cache.c mvcc/row_cache.h \
 	mvcc/session.c mvcc/session.h \
 	mvcc/store.c mvcc/store.h mvcc/store_internal.h \
 	mvcc/system.c mvcc/system.h \

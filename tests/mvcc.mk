@@ -37,6 +37,10 @@ UNIT += tests/unit/test_changes
 tests_unit_test_changes_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_changes_LDADD = $(MVCC_LIBS)
 
+UNIT += tests/unit/test_row_cache
+tests_unit_test_row_cache_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_row_cache_LDADD = $(MVCC_LIBS)
+
 UNIT += tests/unit/test_order
 tests_unit_test_order_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_order_LDADD = $(MVCC_LIBS)
