@@ -235,11 +235,12 @@ void watch_hub_unwatch(struct watch_hub *hub, struct kv_watch *watch)
     end(hub, watcher, ERR_CANCELED);
 }
 
+/* One that is read for stays: if it is resumed before it is told, the reading was not in vain. */
 void watch_hub_pause(struct watch_hub *hub, struct kv_watch *watch)
 {
     struct watcher *watcher = watch->state;
     watcher->is_paused = true;
-    if (watcher->state != FRESH && watcher->state != ENDING && watcher->state != SLOW)
+    if (watcher->state == SYNCED || watcher->state == LATE)
         sort_again(hub, watcher);
 }
 
@@ -297,11 +298,15 @@ static size_t count_below(const struct call *call, kv_rev place)
     return low;
 }
 
-static void call_make(const struct call *call, kv_rev upto)
+static void call_make(struct watch_hub *hub, const struct call *call, kv_rev upto)
 {
     struct watcher *watcher = call->watcher;
     struct kv_watch *watch = watcher->watch;
     size_t below = count_below(call, watcher->place);
+    if (watcher->is_paused && below < call->count) {
+        sort_again(hub, watcher);
+        return;
+    }
     watcher->call = 0;
     if (watcher->place <= upto)
         watcher->place = upto + 1;
@@ -331,7 +336,7 @@ static void tell_all(struct watch_hub *hub, struct watch_tell *tell, kv_rev from
     hub->in_callback = true;
     for (size_t i = 0; i < hub->call_count; i++)
         if (hub->calls[i].watcher)
-            call_make(&hub->calls[i], upto);
+            call_make(hub, &hub->calls[i], upto);
     hub->in_callback = false;
 }
 
@@ -590,9 +595,10 @@ bool watch_hub_is_reading(const struct watch_hub *hub)
 
 static bool is_answerable(const struct watcher *watcher)
 {
-    return watcher->state == SYNCED ||
-           ((watcher->state == LATE || watcher->state == READ) &&
-            watcher->place > watcher->asked_at);
+    bool is_behind = watcher->state == LATE || watcher->state == READ;
+    if (watcher->is_paused)
+        return false;
+    return watcher->state == SYNCED || (is_behind && watcher->place > watcher->asked_at);
 }
 
 /* W4. A start in the future says nothing about what can be read now. */
@@ -701,7 +707,7 @@ static void validate_one(const struct watch_hub *hub, const struct watcher *watc
     CHECK(list_is_empty(&watcher->member) == (watcher->group == NULL));
     CHECK(watcher->call == 0 || hub->in_callback);
     CHECK(watcher->is_paused || state != SLOW);
-    CHECK(!watcher->is_paused || state == FRESH || state == SLOW || state == ENDING);
+    CHECK(!watcher->is_paused || (state != SYNCED && state != LATE));
     CHECK(state != LATE || watcher->place <= hub->told);
     CHECK((state != LATE && state != SLOW) || watcher->place >= hub->floor);
 }

@@ -523,6 +523,39 @@ static void a_watch_may_end_while_it_is_read_for(void **state)
     stop(&kept);
 }
 
+/* A receiver that stops and goes on quicker than readings are done still gets on. */
+static void a_pause_that_ends_before_the_reading_costs_nothing(void **state)
+{
+    struct watched *watched = *state;
+    struct listener listener, stopped;
+    enum watch_work work;
+    for (int i = 0; i < 100; i++)
+        watched_put(watched, "/a", "1");
+    listener_init(&listener, watched, 'a', B("/a"), BYTES_EMPTY, 1);
+    listener_init(&stopped, watched, 'b', B("/b"), BYTES_EMPTY, 1);
+    listen(&listener);
+    listen(&stopped);
+    assert_ok(watch_hub_turn(watched->hub, true, &work, NULL));
+    assert_int_equal(work, WATCH_READ);
+    watch_hub_pause(watched->hub, &listener.watch);
+    watch_hub_pause(watched->hub, &stopped.watch);
+    watch_hub_progress(watched->hub, &stopped.watch);
+    watch_hub_read(watched->hub);
+    assert_ok(watch_hub_turn(watched->hub, true, &work, NULL));
+    watch_hub_resume(watched->hub, &listener.watch);
+    assert_int_equal(listener.calls, 0);
+    assert_ok(watch_hub_read_done(watched->hub, NULL));
+    watch_hub_validate(watched->hub);
+    assert_int_equal(listener.calls, 1);
+    /* The other one is paused, and has been passed over what was nothing to it. */
+    watched_compact(watched, 100);
+    settle_text(watched, &stopped, "created 101");
+    watch_hub_resume(watched->hub, &stopped.watch);
+    settle_text(watched, &stopped, "progress 101");
+    stop(&listener);
+    stop(&stopped);
+}
+
 /* ---- etcd's bugs ---- */
 
 static void progress_does_not_overtake_events_15220(void **state)
@@ -749,6 +782,7 @@ int main(void)
         WATCH(large_previous_versions_make_late_who_wants_them),
         WATCH(a_revision_that_is_too_wide_is_read_elsewhere),
         WATCH(a_watch_may_end_while_it_is_read_for),
+        WATCH(a_pause_that_ends_before_the_reading_costs_nothing),
         WATCH(progress_does_not_overtake_events_15220),
         WATCH(a_reset_does_not_tell_twice_15271),
         WATCH(a_slow_watch_is_not_moved_over_a_compaction_17529),
