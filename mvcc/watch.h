@@ -8,7 +8,8 @@
  *     fresh ──▶ synced ◀──▶ late ──▶ read          synced  told up to now; hears of each batch
  *                  │          ▲        │           late    something is to be read back first
  *                  └▶ slow ◀──┴────────┘           read    in the reading that is being done
- *        (any) ──▶ ending                          slow    paused: holds its place and nothing else
+ *        (any) ──▶ ending                          slow    paused: holds its place and nothing else; who
+ *                                                          is paused in a reading is slow after it
  *
  * Invariants
  *   W1  a watch has been told all it wants below its place, and nothing from there on. The place rises

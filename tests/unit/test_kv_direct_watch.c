@@ -70,10 +70,48 @@ static void watches_hear_of_other_hosts(void **state)
     assert_heard(&heard, "CLOSING 0\n");
 }
 
+static void on_done(struct kv_request *request, enum err_code code)
+{
+    (void)request;
+    assert_ok(code);
+}
+
+static void submit(struct kv_direct *direct, struct kv_request *request)
+{
+    request->done = on_done;
+    kv_submit(&direct->kv, request);
+    kv_direct_turn(direct);
+    kv_request_release(request);
+}
+
+static void watches_hear_of_the_end_of_a_lease(void **state)
+{
+    struct kv_direct direct;
+    struct kv_request grant = {.kind = KV_LEASE_GRANT, .lease = {.id = 5, .ttl_s = 60}};
+    struct kv_op ops[] = {
+        {.kind = KV_OP_PUT, .put = {.key = BYTES_LITERAL("/b"), .lease = 5}},
+        {.kind = KV_OP_PUT, .put = {.key = BYTES_LITERAL("/a"), .lease = 5}},
+    };
+    struct kv_request put = {.kind = KV_TXN, .txn = {.success = ops, .success_count = 2}};
+    struct heard heard = {.watch = {.key = BYTES_LITERAL("/"), .range_end = BYTES_LITERAL("0"),
+                                    .no_put = true, .created = on_created, .events = on_events,
+                                    .ended = on_ended}};
+    (void)state;
+    kv_direct_init(&direct);
+    kv_watch(&direct.kv, &heard.watch);
+    submit(&direct, &grant);
+    submit(&direct, &put);
+    kv_direct_expire(&direct, 5);
+    assert_heard(&heard, "created 1\n3 /a\n3 /b\n");
+    kv_direct_release(&direct);
+    assert_heard(&heard, "CLOSING 0\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(watches_hear_of_other_hosts),
+        cmocka_unit_test(watches_hear_of_the_end_of_a_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
