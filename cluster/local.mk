@@ -16,6 +16,9 @@ libcluster_a_SOURCES = \
 	cluster/loop_uv.c cluster/loop_uv.h \
 	cluster/frame.c cluster/frame.h \
 	cluster/net.h \
+	cluster/net_address.c cluster/net_address.h \
+	cluster/net_internal_uv.h cluster/net_listen_uv.c cluster/net_lookup_uv.c \
+	cluster/net_stream_uv.c cluster/net_uv.c cluster/net_uv.h \
 	cluster/node.c cluster/node.h cluster/node_internal.h \
 	cluster/peer.c cluster/peer.h cluster/peer_internal.h \
 	cluster/peer_connection.c cluster/peer_hello.c cluster/peer_lane.c \

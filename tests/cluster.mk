@@ -60,6 +60,12 @@ UNIT += tests/unit/test_member
 tests_unit_test_member_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
 tests_unit_test_member_LDADD = $(CLUSTER_LDADD)
 
+# the net on libuv; its resolver of names is the test's own
+UNIT += tests/unit/test_net_uv
+tests_unit_test_net_uv_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
+tests_unit_test_net_uv_LDADD = libcluster.a libbase.a $(UV_LIBS) $(CMOCKA_LIBS) -lpthread
+EXTRA_DIST += tests/unit/net_fixture.h
+
 # the local socket and the commands
 UNIT += tests/unit/test_socket
 tests_unit_test_socket_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)

@@ -47,6 +47,9 @@
 #define NET_SILENCE_MAX_MS 3000         /* unacknowledged bytes: several elections, less than timeo */
 #define NET_LINGER_MAX_MS 1000          /* a last sentence to somebody who may not be listening */
 #define NET_UNSENT_BYTES_MAX (8 * MIB)  /* of one stream */
+#define NET_DESCRIPTORS_RESERVED 16     /* for the log, the store and streams to peers: strangers who
+                                           connect do not take the last ones */
+#define NET_ACCEPT_PAUSE_MS 100         /* when there are none left: nobody is served sooner by trying */
 #define FRAME_SIZE_MAX (4 * MIB)        /* bounds what one length field can make a reader allocate */
 #define FRAME_SIZE_FIRST_MAX 1024       /* of hellos and refusals: all that a stranger can make us take */
 #define FRAME_MESSAGES_BYTES (1 * MIB)  /* messages are gathered up to this; one may be larger */
