@@ -27,7 +27,8 @@ union net_sockaddr {
 
 /* INVALID: no host, no port or one that is no number up to 65535, a host that cannot be one, a
  * number of IPv6 without brackets; the text says which. Port 0 is let through. */
-enum err_code net_address_parse(const char *text, struct net_address *ret, struct err *err) MUST_USE;
+enum err_code net_address_parse(const char *text, struct net_address *ret,
+                                struct err *err) MUST_USE;
 /* True when the host is a number of IPv4 or IPv6 (with a scope, "%eth0", maybe). */
 bool net_address_number(const struct net_address *address, union net_sockaddr *ret);
 

@@ -22,9 +22,10 @@ struct net_uv {
     uv_loop_t *loop;
     struct net_uv_options options;      /* no zeros */
     pthread_t thread;
-    uv_timer_t anchor;                  /* never runs; its close makes closed come after net_uv_close */
+    uv_timer_t anchor;                  /* never runs: its end comes after net_uv_close */
     struct list streams, listeners, lookups;
     size_t open_count;                  /* of all these, and the anchor */
+    struct list answers;                /* of look-ups that nobody waited for; not counted */
     bool is_closing;
     void (*closed)(void *context);
     void *closed_context;
@@ -50,6 +51,10 @@ struct net_lookup_wait {
 /* done is called later, once, unless cancelled. An error of libuv: it is not called at all. */
 int net_lookup(struct net_uv *net, const char *host, struct net_lookup_wait *wait);
 void net_lookup_cancel(struct net_lookup_wait *wait);
+/* True: an answer was left, as done's. It is gone then. */
+bool net_lookup_take(struct net_uv *net, const char *host, union net_sockaddr ret[NET_PLACES_MAX],
+                     size_t *ret_count);
+void net_lookup_forget_all(struct net_uv *net);
 /* Waits for the answer. Errors as done's. */
 int net_lookup_now(struct net_uv *net, const char *host, union net_sockaddr ret[NET_PLACES_MAX],
                    size_t *ret_count);

@@ -1,13 +1,24 @@
 /* Names. A look-up cannot be ended once a thread of the pool is at it, and a resolver that does not
  * answer takes many times what a stream waits. So a look-up outlives those who wait for it, and
  * whoever asks for the same name meanwhile joins it: names that hang hold one thread each, however
- * often they are asked for. */
+ * often they are asked for.
+ *
+ * A resolver that first asks a dead server answers after 5 s, each time. An answer that nobody
+ * waits for is therefore kept for the next who asks. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster/net_internal_uv.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
+
+struct answer {
+    struct list link;                   /* in net->answers, the oldest first */
+    uint64_t came_ms;
+    union net_sockaddr places[NET_PLACES_MAX];
+    size_t count;
+    char host[NET_HOST_SIZE_MAX + 1];
+};
 
 struct net_lookup {
     uv_getaddrinfo_t request;
@@ -33,6 +44,58 @@ static int collect(const struct addrinfo *from, union net_sockaddr ret[NET_PLACE
     return count ? 0 : UV_EAI_NODATA;
 }
 
+/* ---- answers that came too late ---- */
+
+static void answer_free(struct answer *answer)
+{
+    list_remove(&answer->link);
+    free(answer);
+}
+
+static void forget_old(struct net_uv *net)
+{
+    while (!list_is_empty(&net->answers)) {
+        struct answer *answer = container_of(net->answers.next, struct answer, link);
+        if (uv_now(net->loop) - answer->came_ms <= NET_LATE_ANSWER_MAX_MS)
+            return;
+        answer_free(answer);
+    }
+}
+
+void net_lookup_forget_all(struct net_uv *net)
+{
+    LIST_FOR_EACH_SAFE(link, &net->answers)
+        answer_free(container_of(link, struct answer, link));
+}
+
+static void keep(const struct net_lookup *lookup, const union net_sockaddr *places, size_t count)
+{
+    struct answer *answer = mem_xzalloc(sizeof(*answer));
+    answer->came_ms = uv_now(lookup->net->loop);
+    memcpy(answer->places, places, count * sizeof(*places));
+    answer->count = count;
+    memcpy(answer->host, lookup->host, sizeof(answer->host));
+    list_push_back(&lookup->net->answers, &answer->link);
+}
+
+bool net_lookup_take(struct net_uv *net, const char *host, union net_sockaddr ret[NET_PLACES_MAX],
+                     size_t *ret_count)
+{
+    forget_old(net);
+    LIST_FOR_EACH(link, &net->answers) {
+        struct answer *answer = container_of(link, struct answer, link);
+        if (strcmp(answer->host, host) != 0)
+            continue;
+        memcpy(ret, answer->places, answer->count * sizeof(*ret));
+        *ret_count = answer->count;
+        answer_free(answer);
+        return true;
+    }
+    return false;
+}
+
+/* ---- asking ---- */
+
 static void on_done(uv_getaddrinfo_t *request, int error, struct addrinfo *found)
 {
     struct net_lookup *lookup = container_of(request, struct net_lookup, request);
@@ -43,6 +106,9 @@ static void on_done(uv_getaddrinfo_t *request, int error, struct addrinfo *found
         error = collect(found, places, &count);
     uv_freeaddrinfo(found);
     list_remove(&lookup->link);
+    forget_old(net);
+    if (!error && list_is_empty(&lookup->waiting) && !net->is_closing)
+        keep(lookup, places, count);
     for (struct list *link; (link = list_pop_front(&lookup->waiting));) {
         struct net_lookup_wait *wait = container_of(link, struct net_lookup_wait, link);
         wait->lookup = NULL;

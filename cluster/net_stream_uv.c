@@ -2,7 +2,7 @@
  *
  *     RESOLVING ──▶ CONNECTING ──▶ OPEN ──▶ LINGERING ──▶ ENDING
  *                        └───────────┼──────────┘            ▲
- *                                    └────▶ BROKEN ──────────┘      (each may go straight to ENDING)
+ *                                    └────▶ BROKEN ──────────┘   (any may go straight to ENDING)
  *
  * RESOLVING, CONNECTING: what is written waits in `queued`. Each address gets a socket of its own;
  * the next is tried when that of the one before is closed. If net_close came meanwhile
@@ -229,8 +229,8 @@ static void tell_drained(struct net_stream *stream)
         events->drained(stream->handler.context);
 }
 
-/* It reads on: the socket's end is behind what has arrived. The timer is for a write that failed for
- * want of memory, after which the socket lives. */
+/* It reads on: the socket's end is behind what has arrived. The timer is for a write that failed
+ * for want of memory, after which the socket lives. */
 static void stream_break(struct net_stream *stream, int error)
 {
     why_broken(stream, error);
@@ -514,6 +514,17 @@ static void on_connect(uv_connect_t *request, int status)
         attempt_failed(stream, what_happened(stream->net, status, text));
 }
 
+/* How long the address that is tried now may be silent. */
+static int turn_ms(const struct net_stream *stream)
+{
+    int all_ms = stream->net->options.silence_ms;
+    if (stream->place_next == stream->place_count)
+        return all_ms;
+    if (all_ms > NET_CONNECT_TURNS_MS)
+        all_ms = NET_CONNECT_TURNS_MS;
+    return all_ms / ((int)stream->place_count - 1);
+}
+
 /* Where each address tried so far failed, why says how the last did. */
 static void connect_next(struct net_stream *stream)
 {
@@ -533,7 +544,16 @@ static void connect_next(struct net_stream *stream)
     if (error)
         attempt_failed(stream, what_happened(stream->net, error, text));
     else if (!stream->close_asked)
-        timer_start(stream, stream->net->options.silence_ms / (int)stream->place_count + 1);
+        timer_start(stream, turn_ms(stream));
+}
+
+static void connect_first(struct net_stream *stream, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        net_sockaddr_set_port(&stream->places[i], stream->port);
+    stream->place_count = count;
+    stream_move(stream, STREAM_CONNECTING);
+    connect_next(stream);
 }
 
 static void on_resolved(struct net_lookup_wait *wait, int error, const union net_sockaddr *places,
@@ -549,11 +569,22 @@ static void on_resolved(struct net_lookup_wait *wait, int error, const union net
         return;
     }
     memcpy(stream->places, places, count * sizeof(*places));
-    for (size_t i = 0; i < count; i++)
-        net_sockaddr_set_port(&stream->places[i], stream->port);
-    stream->place_count = count;
-    stream_move(stream, STREAM_CONNECTING);
-    connect_next(stream);
+    connect_first(stream, count);
+}
+
+static void resolve(struct net_stream *stream, const char *host)
+{
+    size_t count;
+    if (net_lookup_take(stream->net, host, stream->places, &count)) {
+        connect_first(stream, count);
+        return;
+    }
+    timer_start(stream, stream->net->options.silence_ms);
+    int error = net_lookup(stream->net, host, &stream->lookup);
+    if (error) {
+        why_unresolved(stream, uv_strerror(error));
+        stream_end(stream);
+    }
 }
 
 enum err_code net_stream_connect(struct net *net, const char *address,
@@ -574,19 +605,11 @@ enum err_code net_stream_connect(struct net *net, const char *address,
     stream->port = parsed.port;
     stream->lookup.done = on_resolved;
     *ret_stream = stream;
-    if (net_address_number(&parsed, &stream->places[0])) {
-        stream->place_count = 1;
-        stream_move(stream, STREAM_CONNECTING);
-        connect_next(stream);
-        return ERR_OK;
-    }
-    stream->is_named = true;
-    timer_start(stream, own->options.silence_ms);
-    int error = net_lookup(own, parsed.host, &stream->lookup);
-    if (error) {
-        why_unresolved(stream, uv_strerror(error));
-        stream_end(stream);
-    }
+    stream->is_named = !net_address_number(&parsed, &stream->places[0]);
+    if (stream->is_named)
+        resolve(stream, parsed.host);
+    else
+        connect_first(stream, 1);
     return ERR_OK;
 }
 
@@ -603,8 +626,7 @@ static void on_timer(uv_timer_t *timer)
         why_unresolved(stream, text);
         stream_end(stream);
     } else if (stream->state == STREAM_CONNECTING) {
-        snprintf(text, sizeof(text), "silent for %d ms",
-                 stream->net->options.silence_ms / (int)stream->place_count);
+        snprintf(text, sizeof(text), "silent for %d ms", turn_ms(stream));
         attempt_failed(stream, text);
     } else {
         CHECK(stream->state == STREAM_BROKEN);

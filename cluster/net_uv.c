@@ -52,6 +52,7 @@ struct net *net_uv_new(struct uv_loop_s *loop, const struct net_uv_options *opti
     list_init(&net->streams);
     list_init(&net->listeners);
     list_init(&net->lookups);
+    list_init(&net->answers);
     CHECK(uv_timer_init(loop, &net->anchor) == 0);
     net->open_count = 1;
     ignore_sigpipe();
@@ -67,6 +68,7 @@ void net_uv_drop(struct net_uv *net)
     CHECK(list_is_empty(&net->streams));
     CHECK(list_is_empty(&net->listeners));
     CHECK(list_is_empty(&net->lookups));
+    CHECK(list_is_empty(&net->answers));
     void (*closed)(void *context) = net->closed;
     void *context = net->closed_context;
     free(net);
@@ -87,5 +89,6 @@ void net_uv_close(struct net *net, void (*closed)(void *context), void *context)
     own->closed_context = context;
     net_listener_end_all(own);
     net_stream_close_all(own);
+    net_lookup_forget_all(own);
     uv_close((uv_handle_t *)&own->anchor, on_anchor_closed);
 }

@@ -61,9 +61,14 @@ tests_unit_test_member_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
 tests_unit_test_member_LDADD = $(CLUSTER_LDADD)
 
 # the net on libuv; its resolver of names is the test's own
-UNIT += tests/unit/test_net_uv
+UNIT += tests/unit/test_net_uv tests/unit/test_net_uv_addresses tests/unit/test_peer_uv
+NET_UV_LDADD = libcluster.a libraft.a libbase.a $(UV_LIBS) $(CMOCKA_LIBS) -lpthread
 tests_unit_test_net_uv_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
-tests_unit_test_net_uv_LDADD = libcluster.a libbase.a $(UV_LIBS) $(CMOCKA_LIBS) -lpthread
+tests_unit_test_net_uv_LDADD = $(NET_UV_LDADD)
+tests_unit_test_net_uv_addresses_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
+tests_unit_test_net_uv_addresses_LDADD = $(NET_UV_LDADD)
+tests_unit_test_peer_uv_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
+tests_unit_test_peer_uv_LDADD = $(NET_UV_LDADD)
 EXTRA_DIST += tests/unit/net_fixture.h
 
 # the local socket and the commands

@@ -46,6 +46,9 @@
 /* --- between members --- */
 #define NET_SILENCE_MAX_MS 3000         /* unacknowledged bytes: several elections, less than timeo */
 #define NET_LINGER_MAX_MS 1000          /* a last sentence to somebody who may not be listening */
+#define NET_CONNECT_TURNS_MS 750        /* for all addresses of a name but the last, which may be silent */
+#define NET_LATE_ANSWER_MAX_MS 30000    /* how old an address may be that came after the question was
+                                           given up: a resolver waits 5 s for each server it asks */
 #define NET_UNSENT_BYTES_MAX (8 * MIB)  /* of one stream */
 #define NET_DESCRIPTORS_RESERVED 16     /* for the log, the store and streams to peers: strangers who
                                            connect do not take the last ones */
@@ -111,6 +114,7 @@ static_assert(SEGMENT_SIZE_DEFAULT > 4 * RECORD_SIZE_MAX, "a segment holds sever
 static_assert(SOCKET_RESPONSE_SIZE_MAX > 16 * REQUEST_SIZE_MAX,
               "the first piece of a range is 16 items, however large");
 static_assert(PAYLOAD_SIZE_MAX + MESSAGE_SIZE_MAX < FRAME_SIZE_MAX, "a frame holds any message");
+static_assert(NET_CONNECT_TURNS_MS < PEER_HELLO_MAX_MS, "a peer's last address has its turn");
 static_assert(FRAME_SIZE_MAX < NET_UNSENT_BYTES_MAX, "a stream takes a frame behind a frame");
 static_assert(FRAME_SIZE_MAX < PEER_QUEUE_BYTES_MAX, "a queue holds any message");
 static_assert(FRAME_SIZE_MAX < PEER_FRAMES_BYTES_MAX, "and any frame");

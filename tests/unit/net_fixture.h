@@ -1,6 +1,6 @@
-/* What the tests of the net on libuv share: a net on a loop of its own, an owner that notes what it
- * hears and CHECKs what the door promises of callbacks, sockets of the system as the other side, and
- * a resolver of names that asks nobody.
+/* What the tests of the net on libuv share: a net on a loop of its own, an owner that notes what
+ * it hears and CHECKs what the door promises of callbacks, sockets of the system as the other
+ * side, and a resolver of names that asks nobody.
  */
 #ifndef TESTS_UNIT_NET_FIXTURE_H
 #define TESTS_UNIT_NET_FIXTURE_H
@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "cluster/net_uv.h"
+#include "proto/base/limits.h"
 #include "tests/test.h"
 
 struct fixture {
@@ -50,7 +51,7 @@ struct end {
 /* Nonzero while a call of the door is under way. */
 static int in_call;
 
-static void end_heard(struct end *end, enum at at)
+static inline void end_heard(struct end *end, enum at at)
 {
     assert_int_equal(in_call, 0);
     assert_int_equal(end->closed, 0);
@@ -58,7 +59,7 @@ static void end_heard(struct end *end, enum at at)
         net_close(end->net, end->stream);
 }
 
-static enum err_code end_write(struct end *end, struct buf *from)
+static inline enum err_code end_write(struct end *end, struct buf *from)
 {
     in_call++;
     enum err_code code = net_write(end->net, end->stream, from);
@@ -66,14 +67,14 @@ static enum err_code end_write(struct end *end, struct buf *from)
     return code;
 }
 
-static void end_close(struct end *end)
+static inline void end_close(struct end *end)
 {
     in_call++;
     net_close(end->net, end->stream);
     in_call--;
 }
 
-static void end_on_connected(void *context)
+static inline void end_on_connected(void *context)
 {
     struct end *end = context;
     end->connected++;
@@ -81,7 +82,7 @@ static void end_on_connected(void *context)
     end_heard(end, AT_CONNECTED);
 }
 
-static uint8_t *end_on_room(void *context, size_t *ret_size)
+static inline uint8_t *end_on_room(void *context, size_t *ret_size)
 {
     struct end *end = context;
     end->rooms++;
@@ -92,7 +93,7 @@ static uint8_t *end_on_room(void *context, size_t *ret_size)
     return end->room + end->room_used;
 }
 
-static void end_on_read(void *context, struct bytes from)
+static inline void end_on_read(void *context, struct bytes from)
 {
     struct end *end = context;
     end->reads++;
@@ -109,7 +110,7 @@ static void end_on_read(void *context, struct bytes from)
     end_heard(end, AT_READ);
 }
 
-static void end_on_drained(void *context)
+static inline void end_on_drained(void *context)
 {
     struct end *end = context;
     end->drained++;
@@ -117,7 +118,7 @@ static void end_on_drained(void *context)
     end_heard(end, AT_DRAINED);
 }
 
-static void end_on_closed(void *context, const struct err *why)
+static inline void end_on_closed(void *context, const struct err *why)
 {
     struct end *end = context;
     struct buf late = {0};
@@ -147,7 +148,7 @@ static const struct net_events end_events_least = {
     .closed = end_on_closed,
 };
 
-static void end_connect(struct end *end, struct net *net, const char *address)
+static inline void end_connect(struct end *end, struct net *net, const char *address)
 {
     struct net_handler handler = {&end_events, end};
     struct err err = {0};
@@ -160,7 +161,7 @@ static void end_connect(struct end *end, struct net *net, const char *address)
     assert_string_equal(net_address(net, end->stream), address);
 }
 
-static enum err_code end_send(struct end *end, const char *text)
+static inline enum err_code end_send(struct end *end, const char *text)
 {
     struct buf buf = {0};
     buf_append(&buf, bytes_of_text(text));
@@ -170,8 +171,18 @@ static enum err_code end_send(struct end *end, const char *text)
     return code;
 }
 
+/* A reset takes its time, if little. */
+static inline void end_send_until_refused(struct end *end)
+{
+    enum err_code code;
+    do
+        code = end_send(end, "hello");
+    while (code == ERR_OK);
+    assert_int_equal(code, ERR_CLOSING);
+}
+
 /* Bytes that tell where they stand. */
-static struct buf pattern(size_t begin, size_t size)
+static inline struct buf pattern(size_t begin, size_t size)
 {
     struct buf buf = {0};
     buf_reserve(&buf, size);
@@ -180,72 +191,16 @@ static struct buf pattern(size_t begin, size_t size)
     return buf;
 }
 
-static void assert_pattern(struct bytes from)
+static inline void assert_pattern(struct bytes from)
 {
     struct buf expected = pattern(0, from.size);
     assert_bytes_equal(from, buf_bytes(&expected));
     buf_release(&expected);
 }
 
-/* ---- whoever is accepted ---- */
-
-struct hall {
-    struct net *net;
-    struct net_listener *listener;
-    char address[80];
-    struct end *ends;                   /* taken in the order of coming */
-    size_t count, size;
-    bool refuses, greets, closes, closes_listener;
-};
-
-static bool hall_accepted(void *context, struct net_stream *stream, struct net_handler *ret)
-{
-    struct hall *hall = context;
-    struct buf greeting = {0};
-    assert_int_equal(in_call, 0);
-    assert_true(hall->count < hall->size);
-    struct end *end = &hall->ends[hall->count++];
-    end->net = hall->net;
-    end->stream = stream;
-    *ret = (struct net_handler){&end_events, end};
-    buf_append(&greeting, BYTES_LITERAL("welcome"));
-    if (hall->greets)
-        assert_ok(net_write(hall->net, stream, &greeting));
-    buf_release(&greeting);
-    if (hall->closes)
-        net_close(hall->net, stream);
-    if (hall->closes_listener) {
-        net_listener_close(hall->net, hall->listener);
-        hall->listener = NULL;
-    }
-    return !hall->refuses;
-}
-
-static void hall_open(struct hall *hall, struct net *net, const char *host, size_t size)
-{
-    struct net_acceptor acceptor = {hall_accepted, hall};
-    struct err err = {0};
-    char address[64];
-    snprintf(address, sizeof(address), "%s:0", host);
-    hall->net = net;
-    hall->ends = calloc(size, sizeof(*hall->ends));
-    hall->size = size;
-    if (net_listen(net, address, &acceptor, &hall->listener, &err) != ERR_OK)
-        fail_msg("%s", err.text);
-    snprintf(hall->address, sizeof(hall->address), "%s:%u", host, net_uv_port(hall->listener));
-}
-
-/* Everyone in it has had its closed. */
-static void hall_release(struct hall *hall)
-{
-    for (size_t i = 0; i < hall->count; i++)
-        buf_release(&hall->ends[i].in);
-    free(hall->ends);
-}
-
 /* ---- sockets of the system ---- */
 
-static uint16_t raw_port(int fd)
+static inline uint16_t raw_port(int fd)
 {
     struct sockaddr_in at;
     socklen_t size = sizeof(at);
@@ -254,7 +209,7 @@ static uint16_t raw_port(int fd)
 }
 
 /* Bound, to a port of 127.0.0.1 that nobody else gets. */
-static int raw_bind(char address[64])
+static inline int raw_bind(char address[64])
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -264,14 +219,14 @@ static int raw_bind(char address[64])
     return fd;
 }
 
-static int raw_listen(char address[64], int backlog)
+static inline int raw_listen(char address[64], int backlog)
 {
     int fd = raw_bind(address);
     assert_int_equal(listen(fd, backlog), 0);
     return fd;
 }
 
-static int raw_connect(uint16_t port)
+static inline int raw_connect(uint16_t port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET,
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
@@ -283,7 +238,7 @@ static int raw_connect(uint16_t port)
 }
 
 /* Its end says nothing in order. */
-static void raw_reset(int fd)
+static inline void raw_reset(int fd)
 {
     struct linger linger = {.l_onoff = 1, .l_linger = 0};
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
@@ -291,7 +246,7 @@ static void raw_reset(int fd)
 }
 
 /* A stream of ours, connected to a socket of the system's. */
-static int raw_pair(struct fixture *fixture, struct end *end, int receive_size)
+static inline int raw_pair(struct fixture *fixture, struct end *end, int receive_size)
 {
     char address[64];
     int listener = raw_bind(address);
@@ -307,7 +262,7 @@ static int raw_pair(struct fixture *fixture, struct end *end, int receive_size)
 }
 
 /* Reads what is there. 0 at the end of the stream, -1 when there is nothing yet, -2 on a reset. */
-static int raw_read(int fd, struct buf *to)
+static inline int raw_read(int fd, struct buf *to)
 {
     buf_reserve(to, 65536);
     ssize_t got = recv(fd, to->data + to->size, 65536, MSG_DONTWAIT);
@@ -315,6 +270,66 @@ static int raw_read(int fd, struct buf *to)
         return errno == EAGAIN ? -1 : -2;
     to->size += (size_t)got;
     return got > 0;
+}
+
+/* ---- whoever is accepted ---- */
+
+struct hall {
+    struct net *net;
+    struct net_listener *listener;
+    char address[80];
+    struct end *ends;                   /* taken in the order of coming */
+    size_t count, size;
+    bool refuses, greets, closes, closes_listener;
+    int heir, waiting;                  /* got the closed listener's descriptor; who comes there */
+};
+
+static inline bool hall_accepted(void *context, struct net_stream *stream, struct net_handler *ret)
+{
+    struct hall *hall = context;
+    struct buf greeting = {0};
+    char heir[64];
+    assert_int_equal(in_call, 0);
+    assert_true(hall->count < hall->size);
+    struct end *end = &hall->ends[hall->count++];
+    end->net = hall->net;
+    end->stream = stream;
+    *ret = (struct net_handler){&end_events, end};
+    buf_append(&greeting, BYTES_LITERAL("welcome"));
+    if (hall->greets)
+        assert_ok(net_write(hall->net, stream, &greeting));
+    buf_release(&greeting);
+    if (hall->closes)
+        net_close(hall->net, stream);
+    if (hall->closes_listener) {
+        net_listener_close(hall->net, hall->listener);
+        hall->listener = NULL;
+        hall->heir = raw_listen(heir, 1);
+        hall->waiting = raw_connect(raw_port(hall->heir));
+    }
+    return !hall->refuses;
+}
+
+static inline void hall_open(struct hall *hall, struct net *net, const char *host, size_t size)
+{
+    struct net_acceptor acceptor = {hall_accepted, hall};
+    struct err err = {0};
+    char address[64];
+    snprintf(address, sizeof(address), "%s:0", host);
+    hall->net = net;
+    hall->ends = calloc(size, sizeof(*hall->ends));
+    hall->size = size;
+    if (net_listen(net, address, &acceptor, &hall->listener, &err) != ERR_OK)
+        fail_msg("%s", err.text);
+    snprintf(hall->address, sizeof(hall->address), "%s:%u", host, net_uv_port(hall->listener));
+}
+
+/* Everyone in it has had its closed. */
+static inline void hall_release(struct hall *hall)
+{
+    for (size_t i = 0; i < hall->count; i++)
+        buf_release(&hall->ends[i].in);
+    free(hall->ends);
 }
 
 /* ---- names ---- */
@@ -326,7 +341,7 @@ static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
 static bool gate_is_open;
 static unsigned gate_waiting, names_asked;
 
-static void gate_set(bool is_open)
+static inline void gate_set(bool is_open)
 {
     pthread_mutex_lock(&gate_mutex);
     gate_is_open = is_open;
@@ -335,7 +350,7 @@ static void gate_set(bool is_open)
 }
 
 /* Until so many threads of the pool wait. */
-static void gate_await(unsigned count)
+static inline void gate_await(unsigned count)
 {
     pthread_mutex_lock(&gate_mutex);
     while (gate_waiting < count)
@@ -343,7 +358,7 @@ static void gate_await(unsigned count)
     pthread_mutex_unlock(&gate_mutex);
 }
 
-static void gate_pass(const char *node)
+static inline void gate_pass(const char *node)
 {
     pthread_mutex_lock(&gate_mutex);
     names_asked++;
@@ -371,7 +386,7 @@ static const struct name {
     {"gate.other", {"127.0.0.1"}},
 };
 
-static struct addrinfo *info_of(const char *text, struct addrinfo *next)
+static inline struct addrinfo *info_of(const char *text, struct addrinfo *next)
 {
     union {
         struct sockaddr any;
@@ -424,7 +439,7 @@ void freeaddrinfo(struct addrinfo *info)
 
 /* ---- life ---- */
 
-static struct fixture *fixture_new(int silence_ms, int linger_ms)
+static inline struct fixture *fixture_new(int silence_ms, int linger_ms)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     const struct net_uv_options options = {.silence_ms = silence_ms, .linger_ms = linger_ms};
@@ -435,7 +450,7 @@ static struct fixture *fixture_new(int silence_ms, int linger_ms)
     return fixture;
 }
 
-static void fixture_on_closed(void *context)
+static inline void fixture_on_closed(void *context)
 {
     struct fixture *fixture = context;
     assert_int_equal(in_call, 0);
@@ -444,7 +459,7 @@ static void fixture_on_closed(void *context)
 }
 
 /* Nothing of the net is left on the loop. */
-static void fixture_free(struct fixture *fixture)
+static inline void fixture_free(struct fixture *fixture)
 {
     gate_set(true);
     if (fixture->net) {
@@ -455,6 +470,66 @@ static void fixture_free(struct fixture *fixture)
     }
     assert_int_equal(uv_loop_close(&fixture->loop), 0);
     free(fixture);
+}
+
+static inline int fixture_setup(void **state)
+{
+    *state = fixture_new(0, 0);
+    return 0;
+}
+
+/* Silence and lingering are over soon. */
+static inline int fixture_setup_hasty(void **state)
+{
+    *state = fixture_new(200, 200);
+    return 0;
+}
+
+static inline int fixture_teardown(void **state)
+{
+    fixture_free(*state);
+    return 0;
+}
+
+static inline void end_finish(struct fixture *fixture, struct end *end)
+{
+    if (!end->closed)
+        end_close(end);
+    RUN_UNTIL(fixture, end->closed);
+    buf_release(&end->in);
+}
+
+static inline void hall_finish(struct fixture *fixture, struct hall *hall)
+{
+    for (size_t i = 0; i < hall->count; i++)
+        RUN_UNTIL(fixture, hall->ends[i].closed);
+    net_listener_close(hall->net, hall->listener);
+    hall_release(hall);
+}
+
+static inline void assert_fails(struct fixture *fixture, const char *address, const char *text)
+{
+    struct end end = {0};
+    end_connect(&end, fixture->net, address);
+    assert_ok(end_send(&end, "hello"));
+    RUN_UNTIL(fixture, end.closed);
+    assert_int_equal(end.connected + end.drained + end.reads + end.rooms, 0);
+    assert_int_equal(end.why, ERR_IO);
+    assert_non_null(strstr(end.text, address));
+    if (!strstr(end.text, text))
+        fail_msg("\"%s\" does not say \"%s\"", end.text, text);
+}
+
+/* Writes until the system takes no more; how much was written. */
+static inline size_t fill(struct end *end)
+{
+    size_t written = 0;
+    while (net_unsent(end->net, end->stream) == 0) {
+        struct buf buf = pattern(written, 1 * MIB);
+        assert_ok(end_write(end, &buf));
+        written += 1 * MIB;
+    }
+    return written;
 }
 
 #endif
