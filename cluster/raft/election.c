@@ -75,6 +75,28 @@ bool raft_ignores_vote(const struct raft *raft, const struct raft_message *messa
     return in_lease && !bytes_equal(message->context, transfer_context);
 }
 
+void raft_send_vote_response(struct raft *raft, struct raft_message response)
+{
+    if (raft->config.commit_in_votes) {
+        response.commit = raft->log.committed;
+        response.log_term = raft_log_term_within(&raft->log, response.commit);
+    }
+    raft_send(raft, response);
+}
+
+/* What is committed is so in every term. A candidate that learns of a change counts by the old
+ * configuration: it ends that, and begins anew when it has applied it. */
+void raft_learn_commit(struct raft *raft, const struct raft_message *response)
+{
+    struct entry_mark told = {response->log_term, response->commit};
+    if (!raft->config.commit_in_votes || raft->role == RAFT_LEADER ||
+        told.index <= raft->log.committed || !raft_log_matches(&raft->log, told))
+        return;
+    raft_log_commit_to(&raft->log, told.index);
+    if (raft->role != RAFT_FOLLOWER && raft_log_has_unapplied_conf_change(raft))
+        raft_become_follower(raft, raft->term, RAFT_NOBODY);
+}
+
 /* A learner votes too: it may have been promoted and not know it yet, while the candidate does. */
 void raft_step_vote(struct raft *raft, const struct raft_message *message)
 {
@@ -89,12 +111,12 @@ void raft_step_vote(struct raft *raft, const struct raft_message *message)
           theirs.index);
     /* A granted pre-vote carries the term that was asked for: ours may be lower or higher, and the
      * asker would take the answer for a stale one. */
-    raft_send(raft, (struct raft_message){
-                        .type = response_type(message->type),
-                        .to = message->from,
-                        .term = grant ? message->term : raft->term,
-                        .reject = !grant,
-                    });
+    raft_send_vote_response(raft, (struct raft_message){
+                                      .type = response_type(message->type),
+                                      .to = message->from,
+                                      .term = grant ? message->term : raft->term,
+                                      .reject = !grant,
+                                  });
     if (grant && message->type == RAFT_MSG_VOTE) {
         raft->election_elapsed = 0;
         raft->vote = message->from;

@@ -232,12 +232,12 @@ static void step_lower_term(struct raft *raft, const struct raft_message *messag
     } else if (message->type == RAFT_MSG_PRE_VOTE) {
         /* Without an answer a cluster could stand still in which the member with the longest log
          * is in an earlier term. */
-        raft_send(raft, (struct raft_message){
-                            .type = RAFT_MSG_PRE_VOTE_RESP,
-                            .to = message->from,
-                            .term = raft->term,
-                            .reject = true,
-                        });
+        raft_send_vote_response(raft, (struct raft_message){
+                                          .type = RAFT_MSG_PRE_VOTE_RESP,
+                                          .to = message->from,
+                                          .term = raft->term,
+                                          .reject = true,
+                                      });
     } else if (message->type == RAFT_MSG_STORAGE_APPEND_RESP && message->snapshot) {
         /* Entries may have been replaced since; a snapshot holds committed state in any term. */
         applied_snapshot(raft, message->snapshot);
@@ -360,6 +360,8 @@ static enum err_code step_follower(struct raft *raft, const struct raft_message 
 
 enum err_code raft_step_local(struct raft *raft, const struct raft_message *message)
 {
+    if (message->type == RAFT_MSG_VOTE_RESP || message->type == RAFT_MSG_PRE_VOTE_RESP)
+        raft_learn_commit(raft, message);
     if (message->term > raft->term && !step_higher_term(raft, message))
         return ERR_OK;
     if (message->term != 0 && message->term < raft->term) {

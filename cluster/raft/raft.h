@@ -264,6 +264,11 @@ struct raft_config {
     bool disable_proposal_forwarding;
     bool disable_conf_change_validation;
     bool step_down_on_removal;
+    /* Answers about votes carry what the voter knows to be committed (commit, and its term in log_term),
+     * and whoever has that entry takes it for committed. A configuration counts from when it is applied,
+     * so of those that a change leaves some may not know yet that it is committed, and those who know may
+     * have a longer log and be no voters any more: nobody could be elected. Not etcd's; raft-rs has it. */
+    bool commit_in_votes;
     /* Requests for votes leave at once, as etcd's do, instead of after the write of term and vote.
      * Only safe where whoever writes first and then sends everything does so anyway: a candidate
      * that crashes before that write may stand in the same term again with a shorter log, and be

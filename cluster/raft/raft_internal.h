@@ -326,6 +326,9 @@ void raft_hup(struct raft *raft, enum campaign campaign);
 void raft_campaign_as(struct raft *raft, enum campaign campaign);
 void raft_step_vote(struct raft *raft, const struct raft_message *message);
 void raft_step_vote_response(struct raft *raft, const struct raft_message *message);
+/* With what is committed, if commit_in_votes. */
+void raft_send_vote_response(struct raft *raft, struct raft_message response);
+void raft_learn_commit(struct raft *raft, const struct raft_message *response);
 bool raft_ignores_vote(const struct raft *raft, const struct raft_message *message);
 void raft_check_quorum(struct raft *raft);
 void raft_step_transfer(struct raft *raft, struct progress *progress);

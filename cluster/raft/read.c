@@ -7,7 +7,8 @@
  * LEASE_BASED: the quorum heard of within the election timeout is taken for the answer.
  *
  * A leader that has not committed in its own term does not know what is committed: requests
- * wait. */
+ * wait. So do those to the only voter, which etcd answers at once: after a restart its commit index can
+ * lie below what it told before. */
 #include "cluster/raft/raft_internal.h"
 
 static void queue_push(struct raft *raft, struct read_queue *queue, struct read_request request)
@@ -66,8 +67,11 @@ struct bytes raft_read_heartbeat_context(struct raft *raft)
 
 static void begin(struct raft *raft, struct read_request request)
 {
+    const struct raft_conf_state *config = &raft->tracker.config;
+    bool is_only_voter = config->voters.count == 1 && !config_is_joint(config) &&
+                         config_has_voter(config, raft->config.id);
     request.index = raft->log.committed;
-    if (raft->config.read_only == RAFT_READ_LEASE_BASED) {
+    if (is_only_voter || raft->config.read_only == RAFT_READ_LEASE_BASED) {
         answer(raft, &request);
         return;
     }
@@ -80,15 +84,12 @@ static void begin(struct raft *raft, struct read_request request)
 
 void raft_read_request_step(struct raft *raft, const struct raft_message *message)
 {
-    const struct raft_conf_state *config = &raft->tracker.config;
     struct read_request request = {
         .from = message->from,
         .index = raft->log.committed,
         .context = message->entries[0].payload,
     };
-    if (config->voters.count == 1 && !config_is_joint(config))
-        answer(raft, &request);
-    else if (!raft_committed_in_term(raft))
+    if (!raft_committed_in_term(raft))
         queue_push(raft, &raft->pending_reads, request);
     else
         begin(raft, request);

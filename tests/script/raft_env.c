@@ -164,6 +164,7 @@ static struct raft_config read_config(const struct script_command *command)
         .read_only = lease ? RAFT_READ_LEASE_BASED : RAFT_READ_SAFE,
         .disable_proposal_forwarding = script_flag(command, "disable-proposal-forwarding"),
         .disable_conf_change_validation = script_flag(command, "disable-conf-change-validation"),
+        .commit_in_votes = script_flag(command, "commit-in-votes"),
         .step_down_on_removal = script_flag(command, "step-down-on-removal"),
         .eager_vote_requests = !script_flag(command, "vote-requests-wait"),
     };

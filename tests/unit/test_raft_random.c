@@ -82,6 +82,7 @@ static void init(struct cluster *cluster, uint64_t seed)
         .max_inflight_messages = 1 + (size_t)rand_below(&cluster->rand, 8),
         .check_quorum = rand_chance(&cluster->rand, 1, 2),
         .pre_vote = rand_chance(&cluster->rand, 1, 2),
+        .commit_in_votes = rand_chance(&cluster->rand, 1, 2),
         .step_down_on_removal = rand_chance(&cluster->rand, 1, 2),
     };
     for (size_t i = 0; i < NODES; i++) {
