@@ -132,7 +132,7 @@ enum record_fault record_check(const struct record *record, const struct record_
         return RECORD_STALE;
     if (record->previous != place->previous)
         return RECORD_UNCHAINED;
-    if (record->opening > place->opening && !record_is_durable_mark(record->type))
+    if (record->opening > place->opening && !record_may_begin_opening(record->type))
         return RECORD_UNCHAINED;
     if ((record->type == RECORD_HEAD) != (place->offset == 0))
         return RECORD_UNCHAINED;

@@ -55,6 +55,13 @@ static inline bool record_is_durable_mark(enum record_type type)
     return type == RECORD_HEAD || type == RECORD_FLUSH;
 }
 
+/* True of those that an opening may write first: one of the above, or the END of a segment that has no room
+ * for a FLUSH. */
+static inline bool record_may_begin_opening(enum record_type type)
+{
+    return record_is_durable_mark(type) || type == RECORD_END;
+}
+
 /* The payload of a HEAD. */
 #define RECORD_HEAD_SIZE 48
 #define RECORD_VERSION 1

@@ -180,6 +180,8 @@ static void test_place_decides(void **state)
     other = place;
     other.opening = 4;
     assert_int_equal(record_check(&record, &other), RECORD_UNCHAINED);
+    record.type = RECORD_END;
+    assert_int_equal(record_check(&record, &other), RECORD_FINE);
     buf_release(&buf);
 }
 

@@ -443,6 +443,53 @@ static void test_a_missing_segment_is_refused(void **state)
     assert_err(wal_open(&world->options, &wal, &world->recovery, &world->err), CORRUPT);
 }
 
+/* A log of one entry, so long that `left` bytes of the segment stay free behind it. */
+static void fill(struct world *world, size_t left)
+{
+    sim_disk_free(world->sim);
+    world->sim = sim_disk_new(left);
+    world->options.disk = sim_disk_door(world->sim);
+    open_log(world);
+    append(world, 1, 1, 1, SEGMENT_SIZE_MIN - 200 - left);
+    flush_log(world);
+    crash(world);
+}
+
+/* An opening takes 72 bytes. Where not even its FLUSH fits, its END is the first that it writes. */
+static void test_openings_at_the_end_of_a_segment(void **state)
+{
+    struct world *world = *state;
+    for (size_t left = 32; left < 32 + 2 * 72; left += 8) {
+        fill(world, left);
+        for (int i = 0; i < 4; i++) {
+            open_log(world);
+            check_entries(world, 1, 1);
+            crash(world);
+        }
+    }
+}
+
+/* The process dies in the opening that writes nothing but END into the segment: at any call. */
+static void test_an_opening_that_dies_at_the_end_of_a_segment(void **state)
+{
+    struct world *world = *state;
+    bool died = true;
+    for (uint64_t call = 1; died; call++) {
+        fill(world, 32);
+        sim_disk_stop(world->sim, sim_disk_calls(world->sim) + call);
+        died = wal_open(&world->options, &world->wal, &world->recovery, &world->err) != ERR_OK;
+        wal_abandon(world->wal);
+        world->wal = NULL;
+        wal_recovery_release(&world->recovery);
+        sim_disk_crash(world->sim, 1000, 0);
+        for (int i = 0; i < 2; i++) {
+            open_log(world);
+            check_entries(world, 1, 1);
+            crash(world);
+        }
+    }
+}
+
 /* A cut at a length that a segment could have. */
 static void test_a_shortened_segment_is_refused(void **state)
 {
@@ -545,6 +592,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_too_big_changes_nothing, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_full_disk_refuses_entries_and_nothing_else, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_missing_segment_is_refused, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_openings_at_the_end_of_a_segment, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_an_opening_that_dies_at_the_end_of_a_segment, setup,
+                                    teardown),
     cmocka_unit_test_setup_teardown(test_a_shortened_segment_is_refused, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_tail_without_a_header_is_cut_too, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_forged_record_proves_nothing, setup, teardown),
