@@ -217,6 +217,13 @@ static void put_number(struct buf *buf, unsigned number, uint64_t value)
     }
 }
 
+static void put_bytes(struct buf *buf, uint32_t number, struct bytes bytes)
+{
+    buf_append_varint(buf, number << 3 | WIRE_BYTES);
+    buf_append_varint(buf, bytes.size);
+    buf_append(buf, bytes);
+}
+
 static void put_fixed64(struct buf *buf, unsigned number, uint64_t value)
 {
     if (value) {
@@ -241,7 +248,17 @@ void frame_hello_encode(const struct frame_hello *hello, struct buf *buf)
     put_fixed64(buf, 5, hello->to);
     put_fixed64(buf, 6, hello->generation);
     put_number(buf, 7, hello->channel);
+    if (hello->address.size)
+        put_bytes(buf, 8, hello->address);
     frame_end(buf, begin, &header);
+}
+
+static bool is_address(struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~')
+            return false;
+    return text.size <= FRAME_ADDRESS_MAX;
 }
 
 enum err_code frame_hello_decode(struct bytes body, struct frame_hello *ret)
@@ -258,9 +275,10 @@ enum err_code frame_hello_decode(struct bytes body, struct frame_hello *ret)
         case 5: hello.to = wire_fixed64(c, f); break;
         case 6: hello.generation = wire_fixed64(c, f); break;
         case 7: hello.channel = wire_below(c, f, UINT32_MAX); break;
+        case 8: hello.address = wire_bytes(c, f); break;
         }
     }
-    if (cursor.failed)
+    if (cursor.failed || !is_address(hello.address))
         return ERR_INVALID;
     *ret = hello;
     return ERR_OK;
@@ -274,9 +292,7 @@ void frame_refused_encode(const struct frame_header *ids, uint32_t why, const ch
     header.kind = FRAME_REFUSED;
     size_t begin = frame_begin(buf);
     put_number(buf, 1, why);
-    buf_append_varint(buf, 2 << 3 | WIRE_BYTES);
-    buf_append_varint(buf, sentence.size);
-    buf_append(buf, sentence);
+    put_bytes(buf, 2, sentence);
     frame_end(buf, begin, &header);
 }
 

@@ -89,6 +89,8 @@ void frame_reader_release(struct frame_reader *reader);
 
 /* ---- first frames ---- */
 
+#define FRAME_ADDRESS_MAX 255
+
 struct frame_hello {
     uint32_t version;
     uint64_t features;          /* bits; unknown ones mean nothing to who does not know them */
@@ -96,6 +98,8 @@ struct frame_hello {
     raft_id from, to;
     uint64_t generation;        /* of the sender's data folder */
     uint32_t channel;           /* enum peer_channel */
+    struct bytes address;       /* where the sender listens; empty: nowhere. Borrowed; from a decode,
+                                 * up to FRAME_ADDRESS_MAX printable characters */
 };
 
 /* Each appends a whole frame. */

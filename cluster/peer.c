@@ -81,20 +81,48 @@ static void peer_take_out(struct peers *peers, struct peer *peer)
     peer_free(peer);
 }
 
-void peers_drop_unknown(struct peers *peers, struct peer *peer)
-{
-    bool connected = false;
-    for (int i = 0; i < PEER_CHANNEL_COUNT; i++)
-        connected |= peer->lanes[i].connection || peer->incoming[i];
-    if (!peer->address && !connected)
-        peer_take_out(peers, peer);
-}
-
 static void lanes_end(struct peer *peer)
 {
     for (int i = 0; i < PEER_CHANNEL_COUNT; i++)
         if (peer->lanes[i].connection)
             connection_end(peer->lanes[i].connection, false);
+}
+
+static bool is_heard(const struct peer *peer)
+{
+    bool heard = false;
+    for (int i = 0; i < PEER_CHANNEL_COUNT; i++)
+        heard |= peer->incoming[i] != NULL;
+    return heard;
+}
+
+void peers_drop_unknown(struct peers *peers, struct peer *peer)
+{
+    if (peer->learned && !is_heard(peer)) {
+        peer->learned = false;      /* the address keeps the record alive while its lanes end */
+        lanes_end(peer);
+        free(peer->address);
+        peer->address = NULL;
+    }
+    bool connected = is_heard(peer);
+    for (int i = 0; i < PEER_CHANNEL_COUNT; i++)
+        connected |= peer->lanes[i].connection != NULL;
+    if (!peer->address && !connected)
+        peer_take_out(peers, peer);
+}
+
+void peers_learn(struct peers *peers, struct peer *peer, struct bytes address)
+{
+    bool is_known = peer->address && !peer->learned;
+    if (is_known || address.size == 0 ||
+        (peer->address && bytes_equal(bytes_of_text(peer->address), address)))
+        return;
+    free(peer->address);
+    peer->address = mem_xalloc(address.size + 1);
+    memcpy(peer->address, address.data, address.size);
+    peer->address[address.size] = 0;
+    peer->learned = true;
+    TRACE(peers->options.trace, "peer learned id=" ID " address=%s", peer->id, peer->address);
 }
 
 enum err_code peers_set(struct peers *peers, raft_id id, const char *address)
@@ -104,6 +132,7 @@ enum err_code peers_set(struct peers *peers, raft_id id, const char *address)
     struct peer *peer = peers_get(peers, id);
     if (!peer && !(peer = peers_add(peers, id)))
         return ERR_BUSY;
+    peer->learned = false;
     if (peer->address && strcmp(peer->address, address) == 0)
         return ERR_OK;
     free(peer->address);
@@ -120,6 +149,7 @@ static void peer_end(struct peers *peers, struct peer *peer, bool removed)
 {
     if (!peer->address)
         peer->address = mem_xstrdup("");
+    peer->learned = false;
     for (int i = 0; i < PEER_CHANNEL_COUNT; i++) {
         struct connection *connection = peer->incoming[i];
         if (connection && removed)
@@ -315,6 +345,8 @@ struct peers *peers_new(const struct peers_options *options)
     CHECK(options->handler.message && options->handler.unreachable && options->member_id);
     struct peers *peers = mem_xzalloc(sizeof(*peers));
     peers->options = *options;
+    peers->address = options->address ? mem_xstrdup(options->address) : NULL;
+    peers->options.address = peers->address;
     rand_init(&peers->rand, options->seed);
     list_init(&peers->connections);
     return peers;
@@ -348,6 +380,7 @@ void peers_abandon(struct peers *peers)
         peer_free(peers->table[i]);
     raft_received_release(&peers->received);
     free(peers->removed);
+    free(peers->address);
     free(peers);
 }
 

@@ -9,8 +9,11 @@
  * A connection carries one direction of one channel: who connects sends. To each peer go two
  * channels, RAFT (always connected) and BULK (connected when there is something to send), so that a
  * heartbeat never waits behind a transfer. Who connects says HELLO (version, features, cluster,
- * from, to, generation, channel); the other side answers with its own HELLO or with REFUSED and a
- * sentence, and nothing else. Messages leave after the answer.
+ * from, to, generation, channel, address); the other side answers with its own HELLO or with REFUSED
+ * and a sentence, and nothing else. Messages leave after the answer.
+ *
+ * Who connects without having been set is a peer as long as it is connected, and is answered at the
+ * address of its hello: a member that is behind does not know yet who leads, or asks for its vote.
  *
  * It never decides anything about membership, never reorders messages of a peer, never repeats one,
  * and never sends to or accepts from an id that was removed. It does not read clocks but
@@ -92,6 +95,7 @@ struct peers_options {
     uint64_t cluster_id;
     raft_id member_id;
     uint64_t generation;        /* of this member's data folder */
+    const char *address;        /* where it can be reached, for its hellos; NULL: nowhere. Copied */
     struct trace *trace;        /* may be NULL */
     struct peers_handler handler;
 };

@@ -63,7 +63,9 @@ void hello_write(struct connection *connection)
                                              .from = options->member_id,
                                              .to = connection->id,
                                              .generation = options->generation,
-                                             .channel = connection->channel},
+                                             .channel = connection->channel,
+                                             .address = bytes_of_text(
+                                                 options->address ? options->address : "")},
                        &buf);
     /* Refused only by a stream that is ending already; closed will say so. */
     if (net_write(options->net, connection->stream, &buf) != ERR_OK)
@@ -156,6 +158,7 @@ static void incoming_hello(struct connection *connection, const struct frame_hea
     connection_move(connection, CONNECTION_OPEN);
     peer->generation = hello->generation;
     peer->last_contact_ns = peers_now(peers);
+    peers_learn(peers, peer, hello->address);
     for (int i = 0; i < PEER_CHANNEL_COUNT; i++)
         if (!peer->lanes[i].connection)
             lane_hope(&peer->lanes[i]);

@@ -61,6 +61,7 @@ struct lane {
 struct peer {
     raft_id id;
     char *address;                  /* NULL: only heard of */
+    bool learned;                   /* address is that of its hello: gone with its connections */
     struct lane lanes[PEER_CHANNEL_COUNT];
     struct connection *incoming[PEER_CHANNEL_COUNT];
     struct peer_queue messages;     /* of lane PEER_RAFT */
@@ -72,6 +73,7 @@ struct peer {
 
 struct peers {
     struct peers_options options;
+    char *address;                  /* options.address */
     struct mem mem;
     struct rand rand;
     struct net_listener *listener;
@@ -95,7 +97,9 @@ bool peers_is_removed(const struct peers *peers, raft_id id);
 struct peer *peers_get(const struct peers *peers, raft_id id);      /* NULL: none */
 /* NULL: the table is full. */
 struct peer *peers_add(struct peers *peers, raft_id id);
-/* A peer without an address and without connections is forgotten. */
+/* One that only connects has said where it listens. */
+void peers_learn(struct peers *peers, struct peer *peer, struct bytes address);
+/* A peer that was not set and has no connections is forgotten. */
 void peers_drop_unknown(struct peers *peers, struct peer *peer);
 /* Frees peers and tells. */
 void peers_finish(struct peers *peers);

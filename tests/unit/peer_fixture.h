@@ -108,6 +108,9 @@ static enum err_code on_hello(void *context, raft_id from, uint64_t generation, 
     return member->hello_error ? err_set(err, ERR_INVALID, "%s", member->hello_error) : ERR_OK;
 }
 
+/* What the hellos of members that start from now on say. */
+static const char *says_address;
+
 static struct peers *peers_of(struct member *member, uint64_t cluster_id, raft_id id)
 {
     return peers_new(&(struct peers_options){
@@ -117,6 +120,7 @@ static struct peers *peers_of(struct member *member, uint64_t cluster_id, raft_i
         .cluster_id = cluster_id,
         .member_id = id,
         .generation = 1000 + member->id,
+        .address = says_address,
         .handler = {on_message, on_frame, on_unreachable, on_lost, on_refused, on_hello, member},
     });
 }

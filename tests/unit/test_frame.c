@@ -302,7 +302,8 @@ static void test_measure(void **state)
 static void test_hello(void **state)
 {
     (void)state;
-    const struct frame_hello hello = {FRAME_VERSION, 5, 0xc1, 0xa1, 0xb1, UINT64_MAX, 1};
+    const struct frame_hello hello = {FRAME_VERSION, 5, 0xc1, 0xa1, 0xb1, UINT64_MAX, 1,
+                                      BYTES_LITERAL("h:1")};
     struct frame_hello again;
     struct frame_header header;
     struct buf buf = {0};
@@ -319,8 +320,11 @@ static void test_hello(void **state)
     assert_int_equal(again.to, hello.to);
     assert_int_equal(again.generation, hello.generation);
     assert_int_equal(again.channel, hello.channel);
+    assert_bytes_equal(again.address, bytes_of_text("h:1"));
     assert_err(frame_hello_decode(BYTES_LITERAL("\x0a\x00"), &again), INVALID);
     assert_err(frame_hello_decode(BYTES_LITERAL("\x08"), &again), INVALID);
+    assert_err(frame_hello_decode(BYTES_LITERAL("\x42\x03h 1"), &again), INVALID);
+    assert_err(frame_hello_decode(BYTES_LITERAL("\x42\x03h\x00\x31"), &again), INVALID);
     /* later fields are passed over */
     buf_append(&buf, BYTES_LITERAL("\xa0\x06\x01"));
     assert_ok(frame_hello_decode(bytes_skip(buf_bytes(&buf), FRAME_HEADER_SIZE), &again));

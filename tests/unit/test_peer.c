@@ -308,6 +308,77 @@ static void test_unknown(void **state)
     member_crash(3);
 }
 
+/* One that was not set is answered where its hello says that it listens, as long as it is connected. */
+static void test_learned(void **state)
+{
+    (void)state;
+    says_address = "three";
+    member_start(3);
+    assert_ok(peers_set(members[3].peers, 1, "one"));
+    run_ms(10);
+    assert_string_equal(status_of(1, 3).address, "three");
+    assert_true(status_of(1, 3).connected);
+    send_message(1, 3, RAFT_MSG_VOTE_RESP, 7);
+    flush(1);
+    run_ms(10);
+    assert_heard(3, 0, RAFT_MSG_VOTE_RESP, 7);
+    member_crash(3);
+    run_ms(10);
+    assert_int_equal(peers_count(members[1].peers), 1);
+    member_start(3);                                        /* says nothing by itself */
+    says_address = NULL;
+    run_ms(2000);
+    assert_int_equal(peers_count(members[1].peers), 1);
+    member_crash(3);
+}
+
+/* What was learned gives way to what is set, and a peer that was set does not change by what it says. */
+static void test_learned_and_set(void **state)
+{
+    (void)state;
+    says_address = "nowhere";
+    member_start(3);
+    assert_ok(peers_set(members[3].peers, 1, "one"));
+    run_ms(10);
+    assert_string_equal(status_of(1, 3).address, "nowhere");
+    assert_false(status_of(1, 3).connected);
+    assert_ok(peers_set(members[1].peers, 3, "three"));
+    run_ms(10);
+    assert_true(status_of(1, 3).connected);
+    member_crash(3);
+    run_ms(600);
+    assert_int_equal(peers_count(members[1].peers), 2);
+    member_start(3);
+    assert_ok(peers_set(members[3].peers, 1, "one"));
+    run_ms(600);
+    says_address = NULL;
+    assert_string_equal(status_of(1, 3).address, "three");
+    assert_true(status_of(1, 3).connected);
+    peers_remove(members[1].peers, 3);
+    member_crash(3);
+}
+
+/* It goes with both its connections when it is forgotten, or removed, or everything ends. */
+static void test_learned_and_removed(void **state)
+{
+    (void)state;
+    says_address = "three";
+    member_start(3);
+    says_address = NULL;
+    assert_ok(peers_set(members[3].peers, 1, "one"));
+    run_ms(10);
+    assert_true(status_of(1, 3).connected);
+    peers_forget(members[1].peers, 3);
+    assert_int_equal(peers_count(members[1].peers), 1);
+    run_ms(600);
+    assert_true(status_of(1, 3).connected);                 /* it came back */
+    peers_remove(members[1].peers, 3);
+    assert_int_equal(peers_count(members[1].peers), 1);
+    run_ms(10);
+    assert_true(members[3].refused > 0);
+    member_crash(3);
+}
+
 /* One that was only heard of is forgotten when it goes. */
 static void test_stranger_goes(void **state)
 {
@@ -490,6 +561,9 @@ int main(void)
         TEST(test_no_memory),
         cmocka_unit_test_setup_teardown(test_too_many_peers, setup_empty, teardown_all),
         TEST(test_unknown),
+        TEST(test_learned),
+        TEST(test_learned_and_set),
+        TEST(test_learned_and_removed),
         TEST(test_stranger_goes),
         TEST(test_removed),
         TEST(test_many_removed),
