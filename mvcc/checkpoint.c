@@ -24,6 +24,14 @@ void checkpoint_release(struct store *store)
     pthread_mutex_destroy(&store->lock);
 }
 
+void checkpoint_restart(struct store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    store->note_count = 0;
+    store->unnoted_bytes = NOTE_BYTES;
+    pthread_mutex_unlock(&store->lock);
+}
+
 static void note_add(struct store *store, struct checkpoint_note note)
 {
     pthread_mutex_lock(&store->lock);

@@ -23,6 +23,7 @@ libmvcc_a_SOURCES = \
 	mvcc/quota.c mvcc/quota.h \
 	mvcc/range.c mvcc/range.h \
 	mvcc/rename.c mvcc/rename.h \
+	mvcc/replace.c \
 	mvcc/revision.h \
 	mvcc/row_cache.c mvcc/row_cache.h \
 	mvcc/session.c mvcc/session.h \

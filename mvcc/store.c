@@ -187,7 +187,7 @@ enum err_code store_load(struct store *store, struct err *err)
 }
 
 /* Whose it is is checked first. */
-static enum err_code load(struct store *store, const struct store_options *options,
+enum err_code store_load_own(struct store *store, const struct store_options *options,
                           struct err *err)
 {
     struct store_identity identity;
@@ -200,7 +200,7 @@ static enum err_code load(struct store *store, const struct store_options *optio
 }
 
 /* Readers: revision before floor, see store_range. */
-static void publish(struct store *store)
+void store_publish(struct store *store)
 {
     const struct store_state *state = &store->state;
     quota_publish(store->quota);
@@ -224,8 +224,7 @@ struct store *store_new(struct backend *backend)
 {
     struct store *store = mem_xzalloc(sizeof(*store));
     store->backend = backend;
-    store->batch = batch_new(store->backend);
-    store->sessions = sessions_new(store->backend, store->batch);
+    store_writer_new(store);
     store->quota = quota_new();
     store->config = config_new();
     checkpoint_init(store);
@@ -237,13 +236,13 @@ enum err_code store_open(struct store **ret, const struct store_options *options
     struct store *store = store_new(options->backend);
     store->trace = options->trace;
     store->cluster_id = options->cluster_id;
-    enum err_code code = load(store, options, err);
+    enum err_code code = store_load_own(store, options, err);
     batch_clear(store->batch);
     if (code) {
         store_close(store);
         return code;
     }
-    publish(store);
+    store_publish(store);
     store->durable = store->state.applied;  /* it was read from tables alone */
     TRACE(store->trace, "store open applied=%llu revision=%lld",
           (unsigned long long)store->state.applied, (long long)store->state.revision);
@@ -255,10 +254,9 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
-    sessions_free(store->sessions);
+    store_writer_free(store);
     quota_free(store->quota);
     config_free(store->config);
-    batch_free(store->batch);
     backend_close(store->backend);
     checkpoint_release(store);
     buf_release(&store->configuration);
@@ -658,7 +656,7 @@ enum err_code store_commit(struct store *store, struct err *err)
     batch_clear(store->batch);
     if (code)
         return store_die(store, code);
-    publish(store);
+    store_publish(store);
     checkpoint_note(store, bytes);
     return ERR_OK;
 }

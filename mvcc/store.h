@@ -74,6 +74,17 @@ enum err_code store_peek(struct backend *backend, struct store_mark *ret,
 enum err_code store_adopt(const struct store_options *options, struct store_mark *ret,
                           struct err *err) MUST_USE;
 
+/* Puts another backend in the place of this store's, after a snapshot was installed. First detach: the
+ * backend is closed; what was published last (applied, revision, settings, ...) can still be asked for,
+ * everything that reads or writes rows is forbidden. Then attach: as store_open on options->backend,
+ * which is taken. The writer alone; nobody reads meanwhile. Errors of attach: as store_open; the store is
+ * then dead. */
+void store_detach(struct store *store);
+enum err_code store_attach(struct store *store, const struct store_options *options,
+                           struct err *err) MUST_USE;
+/* Borrowed, for copies of it (home.h). */
+struct backend *store_backend(struct store *store);
+
 /* The state a core starts from. Any thread. */
 raft_index store_applied(struct store *store);          /* published */
 raft_term store_applied_term(struct store *store);

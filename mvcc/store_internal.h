@@ -103,6 +103,13 @@ void store_note_change(struct store *store, struct bytes key, unsigned changes, 
 /* The store cannot be written any more; returns code. */
 enum err_code store_die(struct store *store, enum err_code code);
 
+void store_writer_new(struct store *store);
+void store_writer_free(struct store *store);
+void store_publish(struct store *store);
+/* Whose it is is checked first. As store_open. */
+enum err_code store_load_own(struct store *store, const struct store_options *options,
+                             struct err *err) MUST_USE;
+
 /* compact.c */
 
 /* Applies ENTRY_COMPACT. COMPACTED, FUTURE; IO, CORRUPT. */
@@ -118,6 +125,8 @@ enum err_code compact_load(struct store *store, struct err *err) MUST_USE;
 
 void checkpoint_init(struct store *store);
 void checkpoint_release(struct store *store);
+/* Forgets what was noted: the backend is another one. */
+void checkpoint_restart(struct store *store);
 /* A batch of this size was written. */
 void checkpoint_note(struct store *store, size_t bytes);
 
