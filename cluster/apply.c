@@ -209,31 +209,60 @@ static void done(struct worker_job *job)
     applier->progressed(applier);
 }
 
-/* One configuration entry, on the loop: core first, then the store in a batch of its own. A change
- * that the core refuses leaves the configuration as it is, on every member alike. */
+struct configuring {                    /* one configuration entry */
+    struct raft_conf_change change;
+    struct membership_context context;
+    struct err err;
+};
+
+/* The membership, then the core. RESULT codes: it is refused, and nothing has changed. */
+static enum err_code configure(struct applier *applier, const struct entry *entry,
+                               struct configuring *ret)
+{
+    struct raft_conf_state state;
+    enum err_code code = raft_conf_change_decode(entry, &ret->change);
+    if (code == ERR_OK)
+        code = membership_context_decode(ret->change.context, &ret->context);
+    if (code != ERR_OK)     /* whoever proposed it: each member reads it alike */
+        return err_set(&ret->err, ERR_INVALID, "a configuration entry cannot be read");
+    code = membership_check(applier->membership, &ret->change, &ret->context, &ret->err);
+    if (code == ERR_OK)
+        code = raft_apply_conf_change(applier->raft, &ret->change, &state, &ret->err);
+    if (code == ERR_OK)
+        membership_apply(applier->membership, &ret->context, &state);
+    return code;
+}
+
+static enum err_code keep_membership(struct applier *applier, const struct entry *entry,
+                                     struct err *err)
+{
+    struct buf encoded = {0};
+    membership_encode(applier->membership, &encoded);
+    store_begin(applier->store);
+    enum err_code code =
+        store_apply_configuration(applier->store, entry, buf_bytes(&encoded), err);
+    if (code == ERR_OK)
+        code = store_commit(applier->store, err);
+    buf_release(&encoded);
+    return code;
+}
+
+/* One configuration entry, on the loop: core first, then the store in a batch of its own. */
 static void apply_configuration(struct applier *applier)
 {
     struct entry *entry = &applier->queue[applier->start];
-    struct raft_conf_change change;
-    struct raft_conf_state state;
-    struct err err = {0};
-    raft_configuration(applier->raft, &state);
-    enum err_code code = raft_conf_change_decode(entry, &change);
-    if (code == ERR_OK)
-        code = raft_apply_conf_change(applier->raft, &change, &state, &err);
-    if (code == ERR_OK || err_kind(code) == ERR_KIND_RESULT) {
-        struct buf encoded = {0};
-        raft_conf_state_encode(&state, &encoded);
-        store_begin(applier->store);
-        code = store_apply_configuration(applier->store, entry, buf_bytes(&encoded), &err);
-        if (code == ERR_OK)
-            code = store_commit(applier->store, &err);
-        buf_release(&encoded);
-    }
     raft_index index = entry->index;
+    struct configuring *configuring = mem_xzalloc(sizeof *configuring);
+    struct err err = {0};
+    enum err_code verdict = configure(applier, entry, configuring);
+    enum err_code code = err_kind(verdict) == ERR_KIND_FAULT ? verdict : ERR_OK;
+    if (code == ERR_OK)
+        code = keep_membership(applier, entry, &err);
     if (code == ERR_OK) {
         applier->configuration_index = index;
-        TRACE(applier->trace, "apply configuration index=%" PRIu64, index);
+        TRACE(applier->trace, "apply configuration index=%" PRIu64 " code=%s", index,
+              err_name(verdict));
+        applier->configured(applier, configuring->context.token, verdict, &configuring->err);
         applier->bytes -= payload_size(entry);
         blob_unref(entry->payload);
         applier->start++;
@@ -241,7 +270,15 @@ static void apply_configuration(struct applier *applier)
         code = respond(applier, index);
     }
     if (code != ERR_OK)
-        fault(applier, code, &err);
+        fault(applier, code, verdict == code ? &configuring->err : &err);
+    free(configuring);
+}
+
+void applier_restart(struct applier *applier, struct store *store, raft_index index)
+{
+    CHECK(applier->count == 0 && applier->response_count == 0 && index >= applier->queued);
+    applier->store = store;
+    applier->queued = index;
 }
 
 bool applier_turn(struct applier *applier, size_t waiting)

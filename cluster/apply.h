@@ -5,6 +5,9 @@
  * ends a batch: the core must hear of it, on the loop, before the store takes it and before anything
  * after it is applied.
  *
+ * A configuration entry that the membership or the core refuses changes nothing on every member alike;
+ * its index counts as applied all the same (etcd I10).
+ *
  * Order of a batch: entries into the store's batch; batch written; observer; watches; waiters; the core's
  * responses. So nobody hears of what is not yet visible (S3), and the core counts only what is done.
  *
@@ -14,6 +17,7 @@
 #define CLUSTER_APPLY_H
 
 #include "cluster/clock.h"
+#include "cluster/membership.h"
 #include "cluster/propose.h"
 #include "cluster/raft/raft.h"
 #include "cluster/token.h"
@@ -55,7 +59,8 @@ struct applier {
     struct apply_response *responses;
     size_t response_start, response_count, response_capacity;
     raft_index queued;                  /* last index queued */
-    raft_index configuration_index;     /* last configuration entry applied */
+    struct membership *membership;      /* the node's; changed by configuration entries alone */
+    raft_index configuration_index;     /* last configuration entry applied; 0: told already */
 
     struct worker_job job;              /* the batch in flight */
     struct apply_item *items;           /* APPLY_BATCH_ENTRIES of them, batch in use */
@@ -64,6 +69,9 @@ struct applier {
     struct err job_err;
 
     void (*progressed)(struct applier *applier);   /* a job ended: the loop should take a turn */
+    /* A configuration entry was applied, or refused with this code: for whoever asked for it. */
+    void (*configured)(struct applier *applier, const uint64_t token[2], enum err_code code,
+                       const struct err *err);
     enum err_code code;                 /* of a fault; the member stops */
     struct err err;
 };
@@ -74,6 +82,8 @@ enum err_code applier_queue(struct applier *applier, const struct raft_message *
 /* Starts, or does, what can be done now. waiting: other requests that want the loop. Returns true when
  * something was done inline. */
 bool applier_turn(struct applier *applier, size_t waiting);
+/* The store has been replaced by one that holds everything up to index. Nothing is queued. */
+void applier_restart(struct applier *applier, struct store *store, raft_index index);
 static inline bool applier_is_idle(const struct applier *applier)
 {
     return applier->count == 0 && !applier->token.held;

@@ -223,7 +223,8 @@ bool reads_turn(struct node *node)
         list_splice_back(&reads->confirmed, &reads->waiting);
         reads->index = 0;
     }
-    if (!list_is_empty(&reads->confirmed) && store_applied(node->store) >= reads->index) {
+    if (!list_is_empty(&reads->confirmed) && store_applied(node->store) >= reads->index &&
+        !transfer_holds_store(node)) {
         serve_list(node, &reads->confirmed);
         served = true;
     }
@@ -300,7 +301,7 @@ static bool has_room(const struct node *node, const struct kv_request *request)
 
 static enum err_code refuse(struct node *node, struct kv_request *request)
 {
-    if (node->stopping || node->fault_code != ERR_OK)
+    if (node_is_ending(node))
         return ERR_CLOSING;
     if (!has_room(node, request))
         return err_set(&request->err, ERR_NO_SPACE, "the disk of this member is full");
@@ -341,6 +342,9 @@ static void submit(struct kv *kv, struct kv_request *request)
         if (request->kind == KV_LEASE_GRANT)
             lease_pick(node, request);
         proposer_submit(&node->proposer, request);
+    } else if (is_serializable(request) && transfer_holds_store(node)) {
+        request->stage = STAGE_READ;
+        list_push_back(&node->reads.confirmed, &request->link);
     } else if (is_serializable(request) ||
                (is_current(node) && list_is_empty(&node->reads.confirmed))) {
         serve(node, request);
@@ -375,6 +379,35 @@ static unsigned capabilities(struct kv *kv)
            KV_CAN_OBSERVE | KV_CAN_LEASE;
 }
 
+static void member_status(const struct node *node, const struct membership_member *member,
+                          struct kv_member_status *ret)
+{
+    struct peer_status peer;
+    *ret = (struct kv_member_status){
+        .id = member->id,
+        .is_voter = membership_is_voter(&node->membership, member->id),
+        .is_leader = raft_leader(node->raft) == member->id,
+        .is_self = member->id == node->identity.member_id,
+    };
+    memcpy(ret->name, member->name, sizeof ret->name);
+    if (ret->is_self)
+        ret->match_index = raftlog_last(&node->raftlog);
+    else if (node->peers && peers_find(node->peers, member->id, &peer) &&
+             peer.last_contact_ns)
+        ret->last_contact_ns = node_now(node) - peer.last_contact_ns + 1;
+}
+
+/* What a leader knows of how far the others are. */
+static void match_status(const struct node *node, struct kv_status *ret)
+{
+    struct raft_status status;
+    raft_status(node->raft, &status);
+    for (size_t i = 0; i < status.progress_count; i++)
+        for (size_t k = 0; k < ret->member_count; k++)
+            if (ret->members[k].id == status.progress[i].id && !ret->members[k].is_self)
+                ret->members[k].match_index = status.progress[i].match;
+}
+
 static void status(struct kv *kv, struct kv_status *ret)
 {
     struct node *node = node_of(kv);
@@ -400,7 +433,6 @@ static void status(struct kv *kv, struct kv_status *ret)
         .log_bytes = log.flushed_bytes,
         .entries = node->applier.queued,
         .clock = store_clock(node->store),
-        .member_count = 1,
     };
     store_quota_get(node->store, &ret->quota_used, &ret->quota_limit, &ret->key_count);
     if (node->leader_lost_ns)
@@ -408,16 +440,13 @@ static void status(struct kv *kv, struct kv_status *ret)
     snprintf(ret->version, sizeof ret->version, "%s", PACKAGE_VERSION);
     if (node->fault_code != ERR_OK)
         snprintf(ret->last_error, sizeof ret->last_error, "%s", node->fault.text);
+    else if (node_was_removed(node))
+        snprintf(ret->last_error, sizeof ret->last_error, "%s", err_text(ERR_REMOVED));
     else if (node->writer.no_space)
         snprintf(ret->last_error, sizeof ret->last_error, "the disk is full: only deleting works");
-    ret->members[0] = (struct kv_member_status){
-        .id = node->identity.member_id,
-        .is_voter = true,
-        .is_leader = raft_role(node->raft) == RAFT_LEADER,
-        .is_self = true,
-        .match_index = ret->raft_index,
-    };
-    memcpy(ret->members[0].name, node->identity.name, sizeof ret->members[0].name);
+    for (size_t i = 0; i < node->membership.count && i < ARRAY_COUNT(ret->members); i++)
+        member_status(node, &node->membership.members[i], &ret->members[ret->member_count++]);
+    match_status(node, ret);
 }
 
 static void observe(struct kv *kv, struct kv_observer *observer)

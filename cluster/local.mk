@@ -3,6 +3,7 @@ noinst_LIBRARIES += libcluster.a
 
 libcluster_a_SOURCES = \
 	cluster/apply.c cluster/apply.h \
+	cluster/change.c \
 	cluster/client.c cluster/client.h cluster/client_find.c \
 	cluster/clock.c cluster/clock.h \
 	cluster/cmd.c cluster/cmd.h \
@@ -14,12 +15,13 @@ libcluster_a_SOURCES = \
 	cluster/leases.c cluster/leases.h \
 	cluster/logwriter.c cluster/logwriter.h \
 	cluster/loop_uv.c cluster/loop_uv.h \
+	cluster/membership.c cluster/membership.h \
 	cluster/frame.c cluster/frame.h \
 	cluster/net.h \
 	cluster/net_address.c cluster/net_address.h \
 	cluster/net_internal_uv.h cluster/net_listen_uv.c cluster/net_lookup_uv.c \
 	cluster/net_stream_uv.c cluster/net_uv.c cluster/net_uv.h \
-	cluster/node.c cluster/node.h cluster/node_internal.h \
+	cluster/node.c cluster/node.h cluster/node_internal.h cluster/node_peers.c \
 	cluster/peer.c cluster/peer.h cluster/peer_internal.h \
 	cluster/peer_connection.c cluster/peer_hello.c cluster/peer_lane.c \
 	cluster/peer_queue.c cluster/peer_queue.h \
@@ -31,7 +33,10 @@ libcluster_a_SOURCES = \
 	cluster/socket.h cluster/socket_uv.c \
 	cluster/token.h \
 	cluster/watches.c \
+	cluster/transfer.c cluster/transfer.h cluster/transfer_in.c cluster/transfer_internal.h \
 	cluster/worker.h cluster/worker_threads.c
+# What a membership looks like on the wire; written and read by membership.c.
+EXTRA_DIST += proto/schema/member.proto
 libcluster_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 dist_man_MANS += cluster/concordfs.8
 EXTRA_DIST += cluster/README.md

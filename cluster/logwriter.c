@@ -21,6 +21,8 @@ void logwriter_release(struct logwriter *writer)
     CHECK(!writer->token.held && !writer->prepare);
     for (size_t i = 0; i < writer->gathering_count; i++)
         raft_message_free(writer->mem, writer->gathering[i]);
+    for (size_t i = writer->settled; i < writer->flushing_count; i++)
+        raft_message_free(writer->mem, writer->flushing[i]);
     for (size_t i = 0; i < writer->stalled_count; i++)
         raft_message_free(writer->mem, writer->stalled[i]);
     free(writer->stalled);
@@ -38,13 +40,31 @@ static void push(struct raft_message ***list, size_t *count, size_t *capacity,
     (*list)[(*count)++] = message;
 }
 
+static void note_commit(struct logwriter *writer, raft_index commit)
+{
+    if (commit > writer->commit_appended)
+        writer->commit_appended = commit;
+}
+
+bool logwriter_commit_is_durable(struct logwriter *writer, raft_index index)
+{
+    if (writer->commit_durable >= index)
+        return true;
+    writer->must_flush |= writer->commit_appended >= index && writer->commit_flushing < index;
+    return false;
+}
+
 /* Appends to the log's buffer; the message then waits for its flush. NO_SPACE: nothing happened. */
 static enum err_code append(struct logwriter *writer, struct raft_message *message)
 {
     struct hard_state state = {message->term, message->vote, message->commit};
     struct err err = {0};
-    enum err_code code = wal_append(writer->wal, hard_state_is_empty(&state) ? NULL : &state,
-                                    message->entries, message->entry_count, &err);
+    enum err_code code = ERR_OK;
+    if (message->snapshot)
+        code = wal_mark(writer->wal, &message->snapshot->mark, &err);
+    if (code == ERR_OK)
+        code = wal_append(writer->wal, hard_state_is_empty(&state) ? NULL : &state,
+                          message->entries, message->entry_count, &err);
     if (code == ERR_NO_SPACE)
         return code;
     if (code != ERR_OK) {
@@ -52,6 +72,7 @@ static enum err_code append(struct logwriter *writer, struct raft_message *messa
         raft_message_free(writer->mem, message);
         return code;
     }
+    note_commit(writer, message->snapshot ? message->snapshot->mark.index : state.commit);
     if (message->entry_count)
         TRACE(writer->trace, "append index=%" PRIu64 " entries=%zu", message->entries[0].index,
               message->entry_count);
@@ -66,16 +87,17 @@ static enum err_code append_state(struct logwriter *writer, const struct raft_me
     struct hard_state state = {message->term, message->vote, message->commit};
     struct err err = {0};
     enum err_code code = wal_append(writer->wal, &state, NULL, 0, &err);
-    if (code != ERR_OK && code != ERR_NO_SPACE) {
+    if (code == ERR_OK)
+        note_commit(writer, state.commit);
+    else if (code != ERR_NO_SPACE)
         fault(writer, code, &err);
-        return code;
-    }
-    return ERR_OK;
+    return code == ERR_NO_SPACE ? ERR_OK : code;
 }
 
 enum err_code logwriter_queue(struct logwriter *writer, const struct raft_message *message)
 {
-    if (!message->entry_count && !message->response_count && !writer->stalled_count)
+    if (!message->entry_count && !message->response_count && !message->snapshot &&
+        !writer->stalled_count)
         return append_state(writer, message);
     struct raft_message *clone = raft_message_clone(writer->mem, message);
     if (!clone)
@@ -124,18 +146,40 @@ static void deliver(struct logwriter *writer, const struct raft_message *message
     }
 }
 
-/* What waited in flushing hears that it is kept; with a fault it hears nothing. */
+static void settle_one(struct logwriter *writer, struct raft_message *message)
+{
+    if (writer->code == ERR_OK) {
+        raftlog_append(writer->raftlog, message->entries, message->entry_count);
+        deliver(writer, message);
+    }
+    raft_message_free(writer->mem, message);
+    writer->settled++;
+}
+
+/* What waited in flushing hears that it is kept; with a fault it hears nothing. Stops at a snapshot,
+ * until it is installed. */
 static void settle(struct logwriter *writer)
 {
-    for (size_t i = 0; i < writer->flushing_count; i++) {
-        struct raft_message *message = writer->flushing[i];
-        if (writer->code == ERR_OK) {
-            raftlog_append(writer->raftlog, message->entries, message->entry_count);
-            deliver(writer, message);
+    while (writer->settled < writer->flushing_count) {
+        struct raft_message *message = writer->flushing[writer->settled];
+        if (message->snapshot && writer->code == ERR_OK) {
+            writer->installing = true;
+            writer->install(writer, message->snapshot);
+            return;
         }
-        raft_message_free(writer->mem, message);
+        settle_one(writer, message);
     }
-    writer->flushing_count = 0;
+    writer->flushing_count = writer->settled = 0;
+}
+
+void logwriter_installed(struct logwriter *writer)
+{
+    CHECK(writer->installing);
+    struct raft_message *message = writer->flushing[writer->settled];
+    writer->installing = false;
+    raftlog_reset(writer->raftlog, message->snapshot->mark.index, message->snapshot->mark.term);
+    settle_one(writer, message);
+    settle(writer);
 }
 
 static void flushed(struct logwriter *writer)
@@ -145,7 +189,9 @@ static void flushed(struct logwriter *writer)
     writer->flush = NULL;
     if (code != ERR_OK)
         fault(writer, code, &err);
-    else if (writer->flushing_count)
+    else
+        writer->commit_durable = writer->commit_flushing;
+    if (code == ERR_OK && writer->flushing_count)
         TRACE(writer->trace, "flush messages=%zu", writer->flushing_count);
     settle(writer);
 }
@@ -215,13 +261,14 @@ static void swap_lists(struct logwriter *writer)
     writer->gathering_count = 0;
     writer->gathering_capacity = capacity;
     writer->must_flush = false;
+    writer->commit_flushing = writer->commit_appended;
 }
 
 bool logwriter_turn(struct logwriter *writer, size_t waiting)
 {
     if (writer->code != ERR_OK)
         return false;
-    if (!writer->must_flush || writer->token.held) {
+    if (!writer->must_flush || writer->token.held || writer->installing) {
         prepare_turn(writer);
         return false;
     }
@@ -231,6 +278,8 @@ bool logwriter_turn(struct logwriter *writer, size_t waiting)
     if (!writer->flush) {               /* what was asked for is on disk already */
         if (wal_is_dead(writer->wal))
             fault(writer, ERR_IO, &(struct err){.text = "the log is dead"});
+        else
+            writer->commit_durable = writer->commit_flushing;
         settle(writer);
         return true;
     }

@@ -286,12 +286,13 @@ static enum err_code first_start(struct member *member, const struct member_opti
     struct wal *wal = NULL;
     struct wal_recovery recovery = {0};
     draw_identity(member, options->name);
+    struct membership_member first = {.id = member->folder.identity.member_id};
+    memcpy(first.name, member->folder.identity.name, sizeof first.name);
     enum err_code code = open_store(member, true, &store, err);
     if (code == ERR_OK)
         code = open_wal(member, options, true, &wal, &recovery, err);
     if (code == ERR_OK)
-        code = node_bootstrap(store, wal, member->folder.identity.member_id,
-                              clock_wall_ns(clock_system()), err);
+        code = node_bootstrap(store, wal, &first, 1, err);
     store_close(store);
     wal_recovery_release(&recovery);
     if (wal && code == ERR_OK)

@@ -14,14 +14,34 @@ int64_t node_now(const struct node *node) { return clock_monotonic_ns(node->cloc
 
 bool node_is_alone(const struct node *node) { return node->alone; }
 
-/* At the start and after each configuration entry. */
-static void find_alone(struct node *node)
+void node_membership_changed(struct node *node, raft_index since)
 {
-    struct raft_conf_state state;
-    raft_configuration(node->raft, &state);
-    node->alone = state.voters.count == 1 && state.voters.ids[0] == node->identity.member_id &&
-           state.voters_outgoing.count == 0 && state.learners.count == 0 &&
-           state.learners_next.count == 0;
+    const struct membership *membership = &node->membership;
+    raft_id self = node->identity.member_id;
+    node->alone = membership->count == 1 && membership->members[0].id == self &&
+                  membership_is_voter(membership, self);
+    node_peers_update(node, since);
+    if (membership_was_removed(membership, self))
+        node_removed(node, RAFT_NOBODY);
+}
+
+const struct membership *node_membership(const struct node *node) { return &node->membership; }
+bool node_was_removed(const struct node *node) { return node->is_removed; }
+
+bool node_is_ending(const struct node *node)
+{
+    return node->stopping || node->fault_code != ERR_OK || node_was_removed(node);
+}
+const struct raft *node_raft(const struct node *node) { return node->raft; }
+
+struct store_options node_store_options(const struct node *node)
+{
+    return (struct store_options){
+        .cluster_id = node->identity.cluster_id,
+        .member_id = node->identity.member_id,
+        .generation = node->identity.generation,
+        .trace = node->trace,
+    };
 }
 
 void node_fail(struct node *node, enum err_code code, const struct err *err)
@@ -36,7 +56,7 @@ void node_fail(struct node *node, enum err_code code, const struct err *err)
     TRACE(node->trace, "fault code=%s", err_name(code));
 }
 
-static enum err_code core_failed(struct node *node, enum err_code code)
+enum err_code node_core_failed(struct node *node, enum err_code code)
 {
     if (code != ERR_OK && err_kind(code) == ERR_KIND_FAULT)
         node_fail(node, code, &(struct err){.text = "the raft core failed"});
@@ -65,24 +85,49 @@ static enum err_code check_fit(const struct store *store_const, const struct wal
     return ERR_OK;
 }
 
+static enum err_code load_membership(struct node *node, struct err *err)
+{
+    struct buf encoded = {0};
+    store_configuration(node->store, &encoded);
+    enum err_code code = membership_decode(buf_bytes(&encoded), &node->membership, err);
+    buf_release(&encoded);
+    return code;
+}
+
+static enum err_code snapshot_for_core(struct raftlog *log, struct raft_snapshot *ret_snapshot)
+{
+    return transfer_snapshot(container_of(log, struct node, raftlog), ret_snapshot);
+}
+
+/* What the log remembers of term, vote and commit. A mark may have been the last thing that a torn
+ * flush left: no vote in its term was durable then, so none was sent. */
+static struct hard_state hard_state_at_start(const struct wal_recovery *recovery,
+                                             raft_index applied)
+{
+    struct hard_state state = recovery->state;
+    if (state.term < recovery->mark.term)
+        state = (struct hard_state){.term = recovery->mark.term, .commit = state.commit};
+    if (state.commit < applied)
+        state.commit = applied;
+    return state;
+}
+
 static enum err_code open_core(struct node *node, const struct node_options *options,
                                struct err *err)
 {
     const struct wal_recovery *recovery = options->recovery;
     raft_index applied = store_applied(node->store);
-    struct hard_state hard_state = recovery->state;
-    struct raft_conf_state configuration;
-    struct buf encoded = {0};
-    if (hard_state.commit < applied)
-        hard_state.commit = applied;
-    store_configuration(node->store, &encoded);
-    enum err_code code = raft_conf_state_decode(buf_bytes(&encoded), &configuration);
-    buf_release(&encoded);
+    struct hard_state hard_state = hard_state_at_start(recovery, applied);
+    enum err_code code = load_membership(node, err);
     if (code != ERR_OK)
-        return err_set(err, code, "the stored membership cannot be read");
+        return code;
     raftlog_init(&node->raftlog, recovery->mark.index, recovery->mark.term, &hard_state,
-                 &configuration);
+                 &node->membership.configuration);
     raftlog_append(&node->raftlog, recovery->entries, recovery->entry_count);
+    node->raftlog.snapshot = snapshot_for_core;
+    if (options->log_keep_entries)
+        node->raftlog.keep_entries = options->log_keep_entries;
+    node_note_stamps(node, recovery->entries, recovery->entry_count);
     struct raft_config config = {
         .id = node->identity.member_id,
         .election_tick = ELECTION_TICKS,
@@ -96,6 +141,7 @@ static enum err_code open_core(struct node *node, const struct node_options *opt
         .max_uncommitted_size = APPLY_LAG_BYTES_MAX,
         .max_inflight_messages = INFLIGHT_MESSAGES_MAX,
         .step_down_on_removal = true,
+        .commit_in_votes = true,
         .check_quorum = true,
         .pre_vote = true,
         .seed = options->seed,
@@ -118,11 +164,21 @@ static void on_applier_progress(struct applier *applier)
     node->wake(node->wake_context);
 }
 
-/* A member that is alone has no peers; whatever is addressed to others is what raft repeats. */
 static void send_to_peer(struct logwriter *writer, const struct raft_message *message)
 {
-    struct node *node = container_of(writer, struct node, writer);
-    TRACE(node->trace, "drop message type=%d to=%" PRIu64, (int)message->type, message->to);
+    node_peers_send(container_of(writer, struct node, writer), message);
+}
+
+static void on_install(struct logwriter *writer, const struct raft_snapshot *snapshot)
+{
+    (void)snapshot;
+    transfer_install(container_of(writer, struct node, writer));
+}
+
+static void on_configured(struct applier *applier, const uint64_t token[2], enum err_code code,
+                          const struct err *err)
+{
+    changes_applied(container_of(applier, struct node, applier), token, code, err);
 }
 
 static void wire(struct node *node)
@@ -130,7 +186,7 @@ static void wire(struct node *node)
     node->writer = (struct logwriter){
         .wal = node->wal, .raft = node->raft, .raftlog = &node->raftlog, .mem = &node->mem,
         .worker = node->worker, .clock = node->clock, .trace = node->trace,
-        .progressed = on_writer_progress, .send = send_to_peer,
+        .progressed = on_writer_progress, .send = send_to_peer, .install = on_install,
     };
     node->applier.store = node->store;
     node->applier.hub = node->watches.hub;
@@ -142,6 +198,8 @@ static void wire(struct node *node)
     node->applier.clock = node->clock;
     node->applier.trace = node->trace;
     node->applier.progressed = on_applier_progress;
+    node->applier.membership = &node->membership;
+    node->applier.configured = on_configured;
 }
 
 static struct node *node_new(const struct node_options *options)
@@ -153,6 +211,7 @@ static struct node *node_new(const struct node_options *options)
     node->worker = options->worker;
     node->store = options->store;
     node->wal = options->wal;
+    node->home = options->home;
     node->trace = options->trace;
     node->data_path = options->data_path ? mem_xstrdup(options->data_path) : NULL;
     node->timeo_ns = (options->timeo_ms ? options->timeo_ms : TIMEO_DEFAULT_MS) * NS_PER_MS;
@@ -166,11 +225,16 @@ static struct node *node_new(const struct node_options *options)
     reads_init(&node->reads);
     list_init(&node->compaction.waiting);
     watches_open(node, options->seed);
+    list_init(&node->changes);
+    list_init(&node->changed);
     return node;
 }
 
 static void node_free(struct node *node)
 {
+    peers_abandon(node->peers);
+    transfer_release(node);
+    membership_release(&node->membership);
     applier_release(&node->applier);
     logwriter_release(&node->writer);
     proposer_release(&node->proposer);
@@ -200,11 +264,14 @@ enum err_code node_open(struct node **ret, const struct node_options *options, s
     }
     if (code == ERR_OK) {
         wire(node);
-        find_alone(node);
+        code = node_peers_open(node, options, err);
+    }
+    if (code == ERR_OK) {
+        node_membership_changed(node, 0);
         snapshotter_open(node, options->recovery->mark.index);
         node->term = raft_current_term(node->raft);
         if (node_is_alone(node))
-            code = core_failed(node, raft_campaign(node->raft));
+            code = node_core_failed(node, raft_campaign(node->raft));
     }
     if (code != ERR_OK) {
         wal_abandon(node->wal);
@@ -215,13 +282,26 @@ enum err_code node_open(struct node **ret, const struct node_options *options, s
     return ERR_OK;
 }
 
-enum err_code node_bootstrap(struct store *store, struct wal *wal, raft_id id, kv_time now,
+static void first_membership(const struct membership_member *members, size_t count,
+                             struct membership *ret)
+{
+    struct raft_conf_state configuration = {0};
+    struct membership_context context = {.count = count};
+    for (size_t i = 0; i < count; i++) {
+        context.members[i] = members[i];
+        CHECK(raft_id_set_add(&configuration.voters, members[i].id));
+    }
+    membership_apply(ret, &context, &configuration);
+}
+
+enum err_code node_bootstrap(struct store *store, struct wal *wal,
+                             const struct membership_member *members, size_t count,
                              struct err *err)
 {
-    (void)now;
-    struct raft_conf_state state = {.voters = {1, {id}}};
+    struct membership membership = {0};
     struct buf encoded = {0};
-    raft_conf_state_encode(&state, &encoded);
+    first_membership(members, count, &membership);
+    membership_encode(&membership, &encoded);
     struct entry entry = {.term = 1, .index = 1, .type = ENTRY_CONF_CHANGE_V2};
     store_begin(store);
     enum err_code code = store_apply_configuration(store, &entry, buf_bytes(&encoded), err);
@@ -229,6 +309,8 @@ enum err_code node_bootstrap(struct store *store, struct wal *wal, raft_id id, k
         code = store_commit(store, err);
     if (code == ERR_OK)
         code = store_checkpoint(store, err);
+    buf_clear(&encoded);
+    raft_conf_state_encode(&membership.configuration, &encoded);
     struct snapshot_mark mark = {1, 1, blob_copy(buf_bytes(&encoded))};
     struct hard_state hard_state = {.term = 1, .commit = 1};
     if (code == ERR_OK)
@@ -239,6 +321,7 @@ enum err_code node_bootstrap(struct store *store, struct wal *wal, raft_id id, k
         code = wal_flush(wal, err);
     blob_unref(mark.configuration);
     buf_release(&encoded);
+    membership_release(&membership);
     return code;
 }
 
@@ -254,17 +337,22 @@ static void on_soft_state(struct node *node, const struct raft_soft_state *state
     node->term = term;
     node->leader_lost_ns = state->leader == RAFT_NOBODY ? node_now(node) : 0;
     if (moved && state->leader != RAFT_NOBODY && node->proposer.open_count)
-        core_failed(node, proposer_repeat(&node->proposer, node->raft, clock_wall_ns(node->clock)));
+        node_core_failed(node, proposer_repeat(&node->proposer, node->raft, node_now(node), 0,
+                                               clock_wall_ns(node->clock)));
 }
 
 static void on_message(struct node *node, const struct raft_message *message)
 {
-    if (message->to == RAFT_APPEND_THREAD)
-        core_failed(node, logwriter_queue(&node->writer, message));
-    else if (message->to == RAFT_APPLY_THREAD)
-        core_failed(node, applier_queue(&node->applier, message));
-    else
-        send_to_peer(&node->writer, message);
+    if (message->to == RAFT_APPEND_THREAD) {
+        if (message->snapshot)
+            transfer_marked(node, message->snapshot);
+        node_note_stamps(node, message->entries, message->entry_count);
+        node_core_failed(node, logwriter_queue(&node->writer, message));
+    } else if (message->to == RAFT_APPLY_THREAD) {
+        node_core_failed(node, applier_queue(&node->applier, message));
+    } else {
+        node_peers_send(node, message);
+    }
 }
 
 static void on_read_state(struct node *node, const struct raft_read_state *state)
@@ -277,7 +365,7 @@ static void ready_turn(struct node *node)
 {
     while (node->fault_code == ERR_OK && raft_has_ready(node->raft)) {
         struct raft_ready ready;
-        if (core_failed(node, raft_ready(node->raft, &ready)) != ERR_OK)
+        if (node_core_failed(node, raft_ready(node->raft, &ready)) != ERR_OK)
             return;
         if (ready.entry_count)
             TRACE(node->trace, "ready entries=%zu last=%" PRIu64, ready.entry_count,
@@ -315,34 +403,78 @@ static void note_configuration(struct node *node)
     raft_index index = node->applier.configuration_index;
     if (!index)
         return;
-    find_alone(node);
-    struct buf encoded = {0};
-    store_configuration(node->store, &encoded);
-    snapshotter_note_configuration(node, index, buf_bytes(&encoded));
-    buf_release(&encoded);
+    node_membership_changed(node, index);
+    snapshotter_note_configuration(node, index);
     node->applier.configuration_index = 0;
+}
+
+bool node_store_is_quiet(const struct node *node)
+{
+    return applier_is_idle(&node->applier) && node->reads.jobs == 0 &&
+           !node->snapshotter.in_flight && !node->compaction.in_flight &&
+           !node->transfer.out.work.in_flight && !watch_hub_is_reading(node->watches.hub);
+}
+
+void node_installed(struct node *node)
+{
+    struct err err = {0};
+    applier_restart(&node->applier, node->store, store_applied(node->store));
+    enum err_code code = load_membership(node, &err);
+    if (code != ERR_OK) {
+        node_fail(node, code, &err);
+        return;
+    }
+    code = leases_load(&node->leases, node->store, &err);
+    if (code != ERR_OK) {
+        node_fail(node, code, &err);
+        return;
+    }
+    snapshotter_restart(node);
+    node_membership_changed(node, 0);
+    watch_hub_reset(node->watches.hub, node->store);
+    if (node->observer)
+        node->observer->reset(node->observer);
+    logwriter_installed(&node->writer);
+    /* What was decided in what the snapshot stands for, nobody here was told. */
+    if (node->proposer.open_count)
+        node_core_failed(node, proposer_repeat(&node->proposer, node->raft, node_now(node), 0,
+                                               clock_wall_ns(node->clock)));
+}
+
+/* Whether the loop may flush or apply by itself: as a member among others only when no timer of raft's
+ * is near, since a slow flush would make it late. */
+static size_t inline_waiting(const struct node *node)
+{
+    size_t waiting = proposer_busy(&node->proposer);
+    bool is_near = !node->alone && node->next_tick_ns - node_now(node) < INLINE_TIMER_NS;
+    return is_near && waiting < 2 ? 2 : waiting;
 }
 
 /* One pass over everything; true when something was done inline that may have made more to do. */
 static bool work(struct node *node)
 {
-    bool may_propose = !is_behind(node) && !node->stopping;
+    bool may_propose = !is_behind(node) && !node->stopping && !transfer_holds_store(node);
     if (may_propose)
-        core_failed(node, proposer_fill(&node->proposer, node->raft, clock_wall_ns(node->clock),
-                                        rand_u64(&node->rand) | 1));
-    core_failed(node, leases_turn(&node->leases, node_now(node), may_propose));
-    size_t waiting = proposer_busy(&node->proposer);
+        node_core_failed(node, proposer_fill(&node->proposer, node->raft, node_now(node),
+                                             clock_wall_ns(node->clock),
+                                             rand_u64(&node->rand) | 1));
+    node_core_failed(node, leases_turn(&node->leases, node_now(node), may_propose));
+    changes_turn(node);
     ready_turn(node);
+    node_peers_flush(node);
+    node_peers_tell_removed(node);
+    size_t waiting = inline_waiting(node);
     bool done = !node->hold_commit && logwriter_turn(&node->writer, waiting);
     if (done) {
         snapshotter_release_log(node);
         ready_turn(node);
     }
-    if (applier_turn(&node->applier, waiting)) {
+    if (!transfer_holds_store(node) && applier_turn(&node->applier, waiting)) {
         done = true;
         ready_turn(node);
     }
     note_configuration(node);
+    done |= transfer_turn(node);
     gather_faults(node);
     return reads_turn(node) || done;
 }
@@ -378,11 +510,21 @@ static bool deliver(struct node *node)
 static void fail_everything(struct node *node)
 {
     proposer_fail(&node->proposer, ERR_CLOSING);
+    changes_fail(node, ERR_CLOSING);
     reads_fail(node, ERR_CLOSING);
     watches_close(node);
     struct list *link;
     while ((link = list_pop_front(&node->compaction.waiting)))
         proposer_done(&node->proposer, container_of(link, struct kv_request, link), ERR_CLOSING);
+}
+
+/* What was sent to a leader and not seen in the log since: the message, or the leader, was lost. */
+static void repeat(struct node *node, int64_t now)
+{
+    if (raft_leader(node->raft) != RAFT_NOBODY && raft_role(node->raft) != RAFT_LEADER)
+        node_core_failed(node, proposer_repeat(&node->proposer, node->raft, now,
+                                               now - PROPOSAL_PATIENCE_NS,
+                                               clock_wall_ns(node->clock)));
 }
 
 static void expire(struct node *node, int64_t now)
@@ -397,18 +539,29 @@ static bool needs_ticks(const struct node *node)
     return !(node_is_alone(node) && raft_role(node->raft) == RAFT_LEADER);
 }
 
+/* A loop that stalled for half an election timeout may have been replaced meanwhile. */
 static void tick(struct node *node, int64_t now)
 {
+    int64_t period = HEARTBEAT_DEFAULT_MS * NS_PER_MS;
     if (!needs_ticks(node)) {
         node->next_tick_ns = now;
+        node->campaign_ns = 0;
         return;
     }
+    if (now - node->next_tick_ns > ELECTION_DEFAULT_MS * NS_PER_MS / 2)
+        node_core_failed(node, raft_step_down(node->raft));
     for (int i = 0; i < 4 && node->next_tick_ns <= now; i++) {
-        node->next_tick_ns += HEARTBEAT_DEFAULT_MS * NS_PER_MS;
-        core_failed(node, raft_tick(node->raft));
+        node->next_tick_ns += period;
+        node_core_failed(node, raft_tick(node->raft));
     }
     if (node->next_tick_ns <= now)
-        node->next_tick_ns = now + HEARTBEAT_DEFAULT_MS * NS_PER_MS;
+        node->next_tick_ns = now + period;
+    repeat(node, now);
+    if (node->campaign_ns && now >= node->campaign_ns) {
+        node->campaign_ns = 0;
+        if (raft_leader(node->raft) == RAFT_NOBODY)
+            node_core_failed(node, raft_campaign(node->raft));
+    }
 }
 
 bool node_turn(struct node *node)
@@ -418,13 +571,19 @@ bool node_turn(struct node *node)
         tick(node, now);
         if (now >= node->next_expire_ns)
             expire(node, now);
+        if (node->peers)
+            peers_turn(node->peers, now);
+        node_removal_turn(node);
     }
+    if (node_was_removed(node))
+        fail_everything(node);
     bool more = true;
     for (int round = 0; round < ROUNDS_MAX && more; round++) {
         bool done = node->fault_code == ERR_OK && work(node);
         if (node->fault_code != ERR_OK)
             fail_everything(node);
         more = deliver(node) || done;
+        more |= changes_deliver(node);
     }
     if (node->fault_code == ERR_OK) {
         snapshotter_release_log(node);
@@ -434,19 +593,27 @@ bool node_turn(struct node *node)
         more |= !list_is_empty(&node->proposer.answered) || raft_has_ready(node->raft) ||
                 leases_next_ns(&node->leases) <= now;
     }
+    node_peers_flush(node);
     return more;
 }
+
+static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 
 int64_t node_next_wake_ns(const struct node *node)
 {
     if (node->fault_code != ERR_OK)
         return INT64_MAX;
-    int64_t next = node->next_expire_ns;
-    if (needs_ticks(node) && node->next_tick_ns < next)
-        next = node->next_tick_ns;
-    if (leases_next_ns(&node->leases) < next)
-        next = leases_next_ns(&node->leases);
-    bool check_due = store_applied(node->store) != node->snapshotter.checked_applied;
+    int64_t next = earlier(node->next_expire_ns, changes_next_wake_ns(node));
+    next = earlier(next, transfer_next_wake_ns(node));
+    if (node->peers)
+        next = earlier(next, peers_next_wake_ns(node->peers));
+    if (node->campaign_ns)
+        next = earlier(next, node->campaign_ns);
+    next = earlier(next, leases_next_ns(&node->leases));
+    if (needs_ticks(node))
+        next = earlier(next, node->next_tick_ns);
+    bool check_due = store_applied(node->store) != node->snapshotter.checked_applied &&
+                     !transfer_holds_store(node);
     if (check_due && !node->snapshotter.in_flight && node->snapshotter.due_ns < next)
         next = node->snapshotter.due_ns;
     if (node->writer.prepare_not_before_ns && node->writer.prepare_not_before_ns < next)
@@ -486,13 +653,15 @@ void node_stop(struct node *node)
     }
     reads_fail(node, ERR_CLOSING);
     watches_close(node);
+    changes_fail(node, ERR_CLOSING);
 }
 
 bool node_is_stopped(const struct node *node)
 {
     bool idle = !node->writer.token.held && !node->writer.prepare && !node->applier.token.held &&
                 !node->snapshotter.in_flight && !node->compaction.in_flight &&
-                node->reads.jobs == 0 && list_is_empty(&node->proposer.answered) &&
+                node->reads.jobs == 0 && transfer_is_idle(node) &&
+                list_is_empty(&node->proposer.answered) && list_is_empty(&node->changed) &&
                 watches_are_closed(node);
     if (node->fault_code != ERR_OK)
         return idle;
@@ -504,6 +673,7 @@ enum err_code node_close(struct node *node, struct err *err)
 {
     fail_everything(node);
     deliver(node);
+    changes_deliver(node);
     enum err_code code = node->fault_code;
     if (code == ERR_OK)
         code = snapshotter_finish(node, err);
@@ -518,10 +688,17 @@ enum err_code node_close(struct node *node, struct err *err)
     return code;
 }
 
+void node_transfer_leader(struct node *node, raft_id to)
+{
+    node_core_failed(node, raft_transfer_leader(node->raft, to));
+    node->wake(node->wake_context);
+}
+
 void node_abandon(struct node *node)
 {
     fail_everything(node);
     deliver(node);
+    changes_deliver(node);
     wal_abandon(node->wal);
     node_free(node);
 }

@@ -1,11 +1,12 @@
-/* One member: core, log, store and proposals, wired. Knows doors (clock, worker, the log's disk, the
- * store's backend), not libuv; so the same code runs in the program and under simulated time.
+/* One member: core, log, store, peers and proposals, wired. Knows doors (clock, worker, net, the log's
+ * disk, the store's home), not libuv; so the same code runs in the program and under simulated time.
  *
  * All work happens in turns. node_turn does everything that can be done now and returns; the loop
  * calls it after it has heard of anything (a request, a completed job, a timer). One turn:
  *
  *   1. propose    everything that waits becomes entries of the core: one call
- *   2. ready      what the core wants kept -> log; committed -> apply; messages -> peers
+ *   2. ready      what the core wants kept -> log; committed -> apply; messages -> peers, one frame each,
+ *                 which are with the kernel before the loop does work of its own
  *   3. flush      inline when the loop is alone, else on the disk thread
  *   4. apply      likewise
  *   (1 to 4 again while something was done inline)
@@ -13,6 +14,9 @@
  *
  * Cost of one put by a lone client: one entry, one append, one flush (pwritev2 with RWF_DSYNC), one
  * LevelDB batch, no thread hand-off, no wake-up.
+ *
+ * A proposal is stamped by the leader's node when it is given to the core, whoever made it: max(its
+ * clock, the highest stamp in its log or store + 1 ns).
  *
  * A fault (failed write, failed flush, damaged store) ends it: node_fault says why, every request is
  * answered, and nothing is written any more.
@@ -24,8 +28,11 @@
 
 #include "cluster/clock.h"
 #include "cluster/datadir.h"
+#include "cluster/membership.h"
+#include "cluster/net.h"
 #include "cluster/raft/raft.h"
 #include "cluster/worker.h"
+#include "mvcc/home.h"
 #include "mvcc/store.h"
 #include "proto/kv.h"
 #include "wal/wal.h"
@@ -38,6 +45,12 @@ struct node_options {
     struct worker *worker;
     struct store *store;                /* taken */
     struct wal *wal;                    /* taken */
+    struct home *home;                  /* where the store lives; NULL: no snapshots to or from others */
+    struct net *net;                    /* NULL: no peers */
+    const char *listen_address;         /* where they connect; NULL: nowhere */
+    const struct membership_member *known;  /* peers of a member that does not know its cluster yet; */
+    size_t known_count;                     /* the membership, once it has one, takes their place */
+    size_t log_keep_entries;            /* in memory below a checkpoint; 0: RAFTLOG_KEEP_ENTRIES */
     const struct wal_recovery *recovery;/* borrowed for the call */
     const char *data_path;              /* for status and free space; copied; may be NULL */
     int64_t timeo_ms;                   /* 0: TIMEO_DEFAULT_MS */
@@ -78,10 +91,44 @@ enum err_code node_close(struct node *node, struct err *err) MUST_USE;
 /* Frees as if the process had been killed: for tests. */
 void node_abandon(struct node *node);
 
-/* Prepares the folder's log and store for the first start of a member that is alone: membership is
- * this member, stored in both, durable when it returns. Consumes nothing. */
-enum err_code node_bootstrap(struct store *store, struct wal *wal, raft_id id, kv_time now,
+/* Prepares the folder's log and store for the first start of one of the cluster's first members, all of
+ * them voters: the membership is stored in both, alike on each, and durable when it returns. Consumes
+ * nothing. A member that joins a cluster begins with an empty log and store. */
+enum err_code node_bootstrap(struct store *store, struct wal *wal,
+                             const struct membership_member *members, size_t count,
                              struct err *err) MUST_USE;
+
+/* ---- who belongs to the cluster ---- */
+
+/* A change of the membership, asked for; embedded in its caller, who keeps it until done has run. It is
+ * proposed again until it is seen in the log, and acts once: whoever applies it finds its token. */
+struct node_change {
+    struct raft_conf_change change;     /* context is filled in here */
+    struct membership_context members;  /* records of those it adds; the token is filled in here */
+    int64_t timeout_ms;                 /* 0: timeo */
+    void (*done)(struct node_change *change, enum err_code code);
+    struct err err;                     /* when code is not OK */
+
+    struct list link;
+    int64_t deadline_ns, tried_ns;
+    bool was_proposed;
+    enum err_code code;
+};
+
+/* The callback runs once, on the loop, never inside this call. Errors:
+ *   INVALID, NOT_FOUND, EXISTS   what membership_check and the core say when it is applied
+ *   NO_LEADER, CLOSING           nothing happened
+ *   TIMEOUT                      it may have happened, or happen yet */
+void node_change_submit(struct node *node, struct node_change *change);
+/* Asks the leader to hand over; nothing is told about how it went. */
+void node_transfer_leader(struct node *node, raft_id to);
+/* As applied last; borrowed until the next turn. */
+const struct membership *node_membership(const struct node *node);
+/* It was a member and was removed: it serves nobody any more, and ends with the fault REMOVED when the
+ * others do not need it to know that. */
+bool node_was_removed(const struct node *node);
+/* For the simulator and status. */
+const struct raft *node_raft(const struct node *node);
 
 /* ---- for tests ---- */
 

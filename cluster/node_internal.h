@@ -1,4 +1,5 @@
-/* What node.c, kv_local.c, snapshotter.c and watches.c share. Nobody else includes it. */
+/* What the files of a member share: node*.c, change.c, kv_local.c, snapshotter.c, transfer*.c, watches.c.
+ * Nobody else includes it. */
 #ifndef CLUSTER_NODE_INTERNAL_H
 #define CLUSTER_NODE_INTERNAL_H
 
@@ -6,10 +7,14 @@
 #include "cluster/leases.h"
 #include "cluster/logwriter.h"
 #include "cluster/node.h"
+#include "cluster/peer.h"
 #include "cluster/propose.h"
 #include "cluster/raftlog.h"
+#include "cluster/transfer.h"
 #include "proto/base/rand.h"
 
+#define PROPOSAL_PATIENCE_NS (500 * NS_PER_MS)  /* unseen so long, a forwarded one is sent again */
+#define INLINE_TIMER_NS (10 * NS_PER_MS)        /* no inline work with a tick due so soon */
 #define NODE_CONFIGURATIONS_MAX 8   /* that a checkpoint may still refer to */
 
 /* Reads that wait until local state is as new as any answer given before (ReadIndex). One round is in
@@ -91,11 +96,25 @@ struct node {
     struct snapshotter snapshotter;
     struct compaction compaction;
     struct watches watches;
+    struct transfer transfer;
     struct kv_observer *observer;
+
+    struct home *home;
+    struct membership membership;
+    bool removals_wait;             /* some of those removed are not told yet */
+    raft_index removals_since;      /* this one's index; its commit is to be durable first */
+    bool is_removed;                /* it is no member any more */
+    struct raft_id_set removal_told_by;
+    struct peers *peers;            /* NULL: there are none, or they are closed */
+    bool peers_closing;
+    struct list changes;            /* struct node_change, oldest first */
+    struct list changed;            /* those whose done is to be called */
+    uint64_t change_count;          /* tokens are never used again */
 
     raft_id leader;                 /* as last told */
     raft_term term;
     int64_t next_tick_ns, next_expire_ns;
+    int64_t campaign_ns;            /* the leader's connection was reset: then a pre-vote; 0: no */
     int64_t leader_lost_ns;         /* since when there is none; 0: there is one */
     bool alone;                     /* one voter, this one, and nobody else */
     bool hold_commit, stopping;
@@ -106,7 +125,53 @@ struct node {
 /* Whether this member is the only one: then reads need no round and kernel caches may be trusted. */
 bool node_is_alone(const struct node *node);
 void node_fail(struct node *node, enum err_code code, const struct err *err);
+/* No new request is taken any more. */
+bool node_is_ending(const struct node *node);
+
+/* This member was removed: by what it applied itself (told_by is NOBODY), or a peer said so. It fails with
+ * REMOVED when a majority of the voters has said so. Until then it serves nobody, but votes and
+ * acknowledges: while the others do not know yet that its removal is committed they may need it (of two
+ * members the leader goes: the other cannot learn of it alone). */
+void node_removed(struct node *node, raft_id told_by);
+void node_removal_turn(struct node *node);
+/* Passes on what the core said; a FAULT ends the member. */
+enum err_code node_core_failed(struct node *node, enum err_code code);
 int64_t node_now(const struct node *node);
+struct store_options node_store_options(const struct node *node);
+/* Nobody reads or writes the store, and nothing is queued to be applied. */
+bool node_store_is_quiet(const struct node *node);
+/* The store has been replaced: everything that was derived from it begins anew (etcd I12). */
+void node_installed(struct node *node);
+/* The membership changed: who the peers are, whether this member is alone or removed. since: the index of
+ * the entry that did it; 0: what a restart would find again in any case. */
+void node_membership_changed(struct node *node, raft_index since);
+
+/* node_peers.c */
+enum err_code node_peers_open(struct node *node, const struct node_options *options,
+                              struct err *err) MUST_USE;
+void node_peers_send(struct node *node, const struct raft_message *message);
+void node_peers_update(struct node *node, raft_index since);
+/* Those who were removed are told when a restart of this member would not forget it: what one says makes
+ * them end, and a member that comes back without knowing might need their vote. */
+void node_peers_tell_removed(struct node *node);
+/* What is queued is handed to the net. */
+static inline void node_peers_flush(struct node *node)
+{
+    if (node->peers && !node->peers_closing)
+        peers_flush(node->peers);
+}
+void node_peers_close(struct node *node);
+/* Notes the stamps of entries that go into the log: a leader's floor. */
+void node_note_stamps(struct node *node, const struct entry *entries, size_t count);
+
+/* change.c */
+void changes_turn(struct node *node);
+/* True when somebody was told. */
+bool changes_deliver(struct node *node);
+void changes_applied(struct node *node, const uint64_t token[2], enum err_code code,
+                     const struct err *err);
+void changes_fail(struct node *node, enum err_code code);
+int64_t changes_next_wake_ns(const struct node *node);
 
 /* kv_local.c */
 extern const struct kv_ops kv_local_ops;
@@ -138,8 +203,10 @@ void watches_progress(struct kv *kv, struct kv_watch *watch);
 /* snapshotter.c */
 void snapshotter_open(struct node *node, raft_index marked);
 void snapshotter_release(struct node *node);
-/* Remembers what the membership is from index on. */
-void snapshotter_note_configuration(struct node *node, raft_index index, struct bytes encoded);
+/* Remembers that the configuration is what it is now from index on. */
+void snapshotter_note_configuration(struct node *node, raft_index index);
+/* The store was replaced by an installed one. */
+void snapshotter_restart(struct node *node);
 void snapshotter_turn(struct node *node);
 /* After a flush: drops from log and memory what a durable mark covers. */
 void snapshotter_release_log(struct node *node);

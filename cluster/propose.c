@@ -11,7 +11,7 @@ static_assert(PROPOSE_RING_SIZE > SESSION_OPEN_MAX, "every open number has a slo
 /* kv_request.stage */
 enum { STAGE_WAITING = 1, STAGE_OPEN, STAGE_ANSWERED };
 
-#define SESSION_OPEN_PATIENCE_NS 2000000000LL   /* an opening unanswered so long is tried again */
+#define SESSION_OPEN_PATIENCE_NS 500000000LL   /* an opening unanswered so long is tried again */
 
 static struct proposal *slot(struct proposer *proposer, uint64_t number)
 {
@@ -96,11 +96,18 @@ void proposer_cancel(struct proposer *proposer, struct kv_request *request)
     proposer_done(proposer, request, ERR_CANCELED);
 }
 
-static kv_time next_stamp(struct proposer *proposer, kv_time wall_ns)
+kv_time proposer_next_stamp(struct proposer *proposer, kv_time wall_ns)
 {
     kv_time stamp = wall_ns > proposer->last_stamp ? wall_ns : proposer->last_stamp + 1;
     proposer->last_stamp = stamp;
     return stamp;
+}
+
+/* The leader's node stamps what it appends; whoever forwards leaves the slot empty. */
+static void stamp(struct proposer *proposer, struct raft *raft, kv_time wall_ns, struct blob *payload)
+{
+    bool leads = raft_role(raft) == RAFT_LEADER;
+    entry_stamp_set(payload, leads ? proposer_next_stamp(proposer, wall_ns) : 0);
 }
 
 static struct blob *encode(const struct proposer *proposer, const struct kv_request *request)
@@ -136,7 +143,7 @@ static struct blob *encode(const struct proposer *proposer, const struct kv_requ
 static enum err_code propose_one(struct proposer *proposer, struct raft *raft, struct blob *payload,
                                  kv_time wall_ns)
 {
-    entry_stamp_set(payload, next_stamp(proposer, wall_ns));
+    stamp(proposer, raft, wall_ns, payload);
     struct entry entry = {.type = ENTRY_NORMAL, .payload = payload};
     enum err_code code = raft_propose(raft, &entry, 1);
     blob_unref(payload);
@@ -179,6 +186,7 @@ static bool too_big(struct proposer *proposer, struct kv_request *request, struc
     if (payload->size <= REQUEST_SIZE_MAX + ENTRY_STAMP_SIZE + KEY_SIZE_MAX)
         return false;
     err_set(&request->err, ERR_TOO_BIG, "request is too large");
+    request->session = request->number = 0;     /* the next one gets it */
     proposer_done(proposer, request, ERR_TOO_BIG);
     return true;
 }
@@ -197,8 +205,8 @@ static void take_back(struct proposer *proposer, struct kv_request **requests, s
     }
 }
 
-static enum err_code fill_batch(struct proposer *proposer, struct raft *raft, kv_time wall_ns,
-                                size_t *ret_count)
+static enum err_code fill_batch(struct proposer *proposer, struct raft *raft, int64_t now_ns,
+                                kv_time wall_ns, size_t *ret_count)
 {
     struct entry entries[PROPOSE_BATCH_MAX];
     struct kv_request *requests[PROPOSE_BATCH_MAX];
@@ -214,9 +222,9 @@ static enum err_code fill_batch(struct proposer *proposer, struct raft *raft, kv
             blob_unref(payload);
             continue;
         }
-        entry_stamp_set(payload, next_stamp(proposer, wall_ns));
+        stamp(proposer, raft, wall_ns, payload);
         request->stage = STAGE_OPEN;
-        *slot(proposer, proposer->next_number) = (struct proposal){request, payload, false};
+        *slot(proposer, proposer->next_number) = (struct proposal){request, payload, false, now_ns};
         proposer->next_number++;
         proposer->open_count++;
         TRACE(proposer->trace, "propose number=%" PRIu64 " bytes=%u", request->number,
@@ -235,8 +243,8 @@ static enum err_code fill_batch(struct proposer *proposer, struct raft *raft, kv
     return dropped(code) ? ERR_OK : code;
 }
 
-enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, kv_time wall_ns,
-                            uint64_t nonce)
+enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, int64_t now_ns,
+                            kv_time wall_ns, uint64_t nonce)
 {
     if (raft_leader(raft) == RAFT_NOBODY)
         return ERR_OK;
@@ -245,21 +253,24 @@ enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, kv_tim
     enum err_code code = ERR_OK;
     size_t count = 1;
     while (code == ERR_OK && count > 0)
-        code = fill_batch(proposer, raft, wall_ns, &count);
+        code = fill_batch(proposer, raft, now_ns, wall_ns, &count);
     return code;
 }
 
-enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, kv_time wall_ns)
+enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, int64_t now_ns,
+                              int64_t before_ns, kv_time wall_ns)
 {
-    proposer->nonce = 0;
+    if (!before_ns)
+        proposer->nonce = 0;
     enum err_code code = ERR_OK;
     for (uint64_t number = proposer->lowest_open;
          code == ERR_OK && number < proposer->next_number; number++) {
         struct proposal *proposal = slot(proposer, number);
-        if (!proposal->payload)
+        if (!proposal->payload || (before_ns && proposal->sent_ns > before_ns))
             continue;
         code = proposer_propose_again(proposer, raft, proposal->payload, wall_ns);
         proposal->repeated = true;
+        proposal->sent_ns = now_ns;
     }
     return dropped(code) ? ERR_OK : code;
 }

@@ -29,6 +29,7 @@ struct proposal {                       /* one open number */
     struct kv_request *request;         /* NULL: nobody waits any more */
     struct blob *payload;               /* NULL: the slot is free */
     bool repeated;                      /* was proposed more than once */
+    int64_t sent_ns;                    /* when it was last */
 };
 
 struct proposer {
@@ -59,10 +60,14 @@ void proposer_cancel(struct proposer *proposer, struct kv_request *request);
 /* Proposes what may be: opens a session first if there is none. wall_ns is this node's clock, for the
  * stamp when this member leads. OK also when nothing could be proposed (no leader, core busy): it is
  * tried again in the next turn. FAULT kinds from the core. */
-enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, kv_time wall_ns,
-                            uint64_t nonce) MUST_USE;
-/* After leadership has moved: everything open is proposed again. */
-enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, kv_time wall_ns) MUST_USE;
+enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, int64_t now_ns,
+                            kv_time wall_ns, uint64_t nonce) MUST_USE;
+/* What is open and was sent before that time is proposed again; 0: everything, as after leadership has
+ * moved. */
+enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, int64_t now_ns,
+                              int64_t before_ns, kv_time wall_ns) MUST_USE;
+/* The stamp of the next entry: above every earlier one. */
+kv_time proposer_next_stamp(struct proposer *proposer, kv_time wall_ns);
 
 /* An entry of the member itself: of no session, and nobody waits for it. NO_LEADER, BUSY: nothing was
  * proposed. FAULT kinds. */

@@ -76,12 +76,10 @@ static enum err_code view_entries(struct raft_log_view *view, raft_index low, ra
     return ERR_OK;
 }
 
-/* A member that is alone has nobody to send a snapshot to; the state itself travels by its tables. */
 static enum err_code view_snapshot(struct raft_log_view *view, struct raft_snapshot *ret_snapshot)
 {
-    (void)view;
-    (void)ret_snapshot;
-    return ERR_BUSY;
+    struct raftlog *log = container_of(view, struct raftlog, view);
+    return log->snapshot ? log->snapshot(log, ret_snapshot) : ERR_BUSY;
 }
 
 void raftlog_init(struct raftlog *log, raft_index before_index, raft_term before_term,
@@ -93,6 +91,7 @@ void raftlog_init(struct raftlog *log, raft_index before_index, raft_term before
         .before_term = before_term,
         .hard_state = *hard_state,
         .configuration = *configuration,
+        .keep_entries = RAFTLOG_KEEP_ENTRIES,
     };
 }
 
@@ -153,12 +152,23 @@ void raftlog_append(struct raftlog *log, const struct entry *entries, size_t cou
     }
 }
 
+void raftlog_reset(struct raftlog *log, raft_index before_index, raft_term before_term)
+{
+    while (log->count)
+        drop_back(log);
+    log->before_index = before_index;
+    log->before_term = before_term;
+    log->hold_above = 0;
+}
+
 void raftlog_compact(struct raftlog *log, raft_index index)
 {
     CHECK(index <= raftlog_last(log) || index <= log->before_index);
+    if (log->hold_above && log->bytes <= RAFTLOG_HOLD_BYTES && index > log->hold_above)
+        index = log->hold_above;
     size_t kept_bytes = 0;
     raft_index first_kept = index + 1;
-    while (first_kept > raftlog_first(log) && index + 1 - first_kept < RAFTLOG_KEEP_ENTRIES) {
+    while (first_kept > raftlog_first(log) && index + 1 - first_kept < log->keep_entries) {
         kept_bytes += payload_size(slot(log, first_kept - 1));
         if (kept_bytes > RAFTLOG_KEEP_BYTES)
             break;

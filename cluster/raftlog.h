@@ -22,6 +22,11 @@ struct raftlog {
     raft_term before_term;
     struct hard_state hard_state;   /* as found at the start */
     struct raft_conf_state configuration;       /* of the core's start */
+    size_t keep_entries;            /* below the checkpoint; RAFTLOG_KEEP_ENTRIES at first */
+    raft_index hold_above;          /* entries above it are kept for a transfer, up to
+                                       RAFTLOG_HOLD_BYTES; 0: there is none */
+    /* A snapshot for a member that is behind; what view.snapshot says. NULL: BUSY. */
+    enum err_code (*snapshot)(struct raftlog *log, struct raft_snapshot *ret_snapshot);
 };
 
 /* before: where the log begins; hard_state and configuration: what the core starts with. */
@@ -33,6 +38,8 @@ void raftlog_release(struct raftlog *log);
 /* Takes references on the payloads. The first entry cuts off what stands at its index and above; a gap,
  * or an entry at or below before_index, is a CHECK. */
 void raftlog_append(struct raftlog *log, const struct entry *entries, size_t count);
+/* A snapshot was installed: the log begins anew after it. */
+void raftlog_reset(struct raftlog *log, raft_index before_index, raft_term before_term);
 /* Drops entries from the front so that no more than the bounds stay at or below index. Nothing happens
  * when index is below the first. */
 void raftlog_compact(struct raftlog *log, raft_index index);

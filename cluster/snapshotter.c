@@ -32,9 +32,11 @@ static void take_found(struct snapshotter *snapshotter)
     snapshotter->disk_free = snapshotter->found.disk_free;
 }
 
-void snapshotter_note_configuration(struct node *node, raft_index index, struct bytes encoded)
+void snapshotter_note_configuration(struct node *node, raft_index index)
 {
     struct snapshotter *snapshotter = &node->snapshotter;
+    struct buf encoded = {0};
+    raft_conf_state_encode(&node->membership.configuration, &encoded);
     if (snapshotter->configuration_count == NODE_CONFIGURATIONS_MAX) {
         blob_unref(snapshotter->configurations[0].encoded);
         snapshotter->configuration_count--;
@@ -42,7 +44,27 @@ void snapshotter_note_configuration(struct node *node, raft_index index, struct 
                 snapshotter->configuration_count * sizeof snapshotter->configurations[0]);
     }
     snapshotter->configurations[snapshotter->configuration_count].index = index;
-    snapshotter->configurations[snapshotter->configuration_count++].encoded = blob_copy(encoded);
+    snapshotter->configurations[snapshotter->configuration_count++].encoded =
+        blob_copy(buf_bytes(&encoded));
+    buf_release(&encoded);
+}
+
+static void forget_configurations(struct snapshotter *snapshotter)
+{
+    for (size_t i = 0; i < snapshotter->configuration_count; i++)
+        blob_unref(snapshotter->configurations[i].encoded);
+    snapshotter->configuration_count = 0;
+}
+
+void snapshotter_restart(struct node *node)
+{
+    struct snapshotter *snapshotter = &node->snapshotter;
+    raft_index applied = store_applied(node->store);
+    CHECK(!snapshotter->in_flight);
+    forget_configurations(snapshotter);
+    snapshotter_note_configuration(node, applied);
+    snapshotter->durable = snapshotter->marked = applied;
+    snapshotter->checked_applied = applied;
 }
 
 /* The membership as of index; NULL when it is older than what is remembered. */
@@ -56,10 +78,7 @@ static struct blob *configuration_at(const struct snapshotter *snapshotter, raft
 
 void snapshotter_open(struct node *node, raft_index marked)
 {
-    struct buf encoded = {0};
-    store_configuration(node->store, &encoded);
-    snapshotter_note_configuration(node, store_applied(node->store), buf_bytes(&encoded));
-    buf_release(&encoded);
+    snapshotter_note_configuration(node, store_applied(node->store));
     node->snapshotter.marked = node->snapshotter.released = marked;
     find_space(node);
     take_found(&node->snapshotter);
@@ -68,8 +87,7 @@ void snapshotter_open(struct node *node, raft_index marked)
 void snapshotter_release(struct node *node)
 {
     CHECK(!node->snapshotter.in_flight);
-    for (size_t i = 0; i < node->snapshotter.configuration_count; i++)
-        blob_unref(node->snapshotter.configurations[i].encoded);
+    forget_configurations(&node->snapshotter);
 }
 
 static enum err_code mark(struct node *node, raft_index index)
@@ -112,7 +130,8 @@ void snapshotter_turn(struct node *node)
     struct snapshotter *snapshotter = &node->snapshotter;
     raft_index applied = store_applied(node->store);
     int64_t now = node_now(node);
-    if (snapshotter->in_flight || node->stopping || now < snapshotter->due_ns)
+    if (snapshotter->in_flight || node->stopping || now < snapshotter->due_ns ||
+        transfer_holds_store(node))
         return;
     if (applied == snapshotter->checked_applied && snapshotter->durable <= snapshotter->marked)
         return;
@@ -127,8 +146,8 @@ void snapshotter_release_log(struct node *node)
 {
     struct wal_stats stats;
     wal_get_stats(node->wal, &stats);
-    if (stats.mark_index <= node->snapshotter.released)
-        return;
+    if (stats.mark_index <= node->snapshotter.released || node->writer.installing)
+        return;         /* an installed snapshot's mark counts once its store is in place */
     node->snapshotter.released = stats.mark_index;
     raftlog_compact(&node->raftlog, stats.mark_index);
     wal_release(node->wal, stats.mark_index);
@@ -185,7 +204,8 @@ static void step_done(struct worker_job *job)
 void compaction_turn(struct node *node)
 {
     struct compaction *compaction = &node->compaction;
-    if (compaction->in_flight || node->applier.token.held || node->stopping)
+    if (compaction->in_flight || node->applier.token.held || node->stopping ||
+        transfer_holds_store(node))
         return;
     if (compaction->finished_revision && raft_role(node->raft) == RAFT_LEADER &&
         propose_compacted(node) == ERR_OK)

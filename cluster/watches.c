@@ -43,6 +43,8 @@ static void read_done(struct worker_job *job)
 
 bool watches_turn(struct node *node)
 {
+    if (transfer_holds_store(node))     /* the turn after the installation goes on */
+        return false;
     struct watches *watches = &node->watches;
     enum watch_work work;
     struct err err = {0};

@@ -315,7 +315,7 @@ struct kv_member_status {
     char name[64];
     bool is_voter, is_leader, is_self;
     uint64_t match_index;
-    int64_t last_contact_ns;
+    int64_t last_contact_ns;                    /* how long ago; 0: itself, or never */
 };
 
 struct kv_status {

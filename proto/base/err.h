@@ -56,7 +56,9 @@ enum grpc_status {
     X(CANCELED,      UNKNOWN, EINTR,        CANCELLED,            "canceled")                      \
     X(IO,            FAULT,   EIO,          INTERNAL,             "input/output error")            \
     X(CORRUPT,       FAULT,   EIO,          DATA_LOSS,            "corrupt data")                  \
-    X(NO_MEMORY,     FAULT,   ENOMEM,       RESOURCE_EXHAUSTED,   "out of memory")
+    X(NO_MEMORY,     FAULT,   ENOMEM,       RESOURCE_EXHAUSTED,   "out of memory")                 \
+    X(REMOVED,       FAULT,   EIO,          FAILED_PRECONDITION,                                   \
+      "this member was removed from its cluster")
 
 enum err_code {
 #define ERR_ENUM(name, kind, posix, grpc, text) ERR_##name,

@@ -101,7 +101,7 @@ static int setup(void **state)
     struct wal_recovery recovery;
     struct store *store = open_store(fixture, true);
     assert_ok(open_wal(fixture, true, &wal, &recovery));
-    assert_ok(node_bootstrap(store, wal, MEMBER_ID, 0, &err));
+    assert_ok(node_bootstrap(store, wal, &(struct membership_member){.id = MEMBER_ID}, 1, &err));
     store_close(store);
     wal_recovery_release(&recovery);
     assert_ok(wal_close(wal, &err));

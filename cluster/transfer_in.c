@@ -1,0 +1,456 @@
+/* An arrival: asked for chunk by chunk, written, finished; then the core is told, and when its mark is
+ * durable the store is replaced.
+ *
+ *   IDLE -> FETCHING -> FINISHING -> FINISHED -> STEPPED -> MARKED -> INSTALLING -> IDLE
+ *              |            |                       |
+ *              `------------+----> DISCARDING <-----'  nothing came any more; it is no good; the core
+ *                                                      has no use for it
+ */
+#include "cluster/transfer_internal.h"
+
+#include <inttypes.h>
+
+static struct node *node_of_in(struct worker_job *job)
+{
+    return container_of(job, struct node, transfer.in.work.job);
+}
+
+static bool position_before(struct home_position a, struct home_position b)
+{
+    return a.file != b.file ? a.file < b.file : a.offset < b.offset;
+}
+
+/* The position behind size bytes of one file. */
+static struct home_position position_after(const struct home_manifest *manifest,
+                                           struct home_position at, uint64_t size)
+{
+    at.offset += size;
+    if (at.offset >= manifest->files[at.file].size)
+        at = (struct home_position){at.file + 1, 0};
+    return at;
+}
+
+static bool is_complete(const struct transfer_in *in, struct home_position at)
+{
+    return at.file >= in->manifest.count;
+}
+
+/* ---- the end ---- */
+
+static void forget(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    for (size_t i = 0; i < in->arrived_count; i++)
+        buf_release(&in->arrived[i]);
+    raft_message_free(&node->mem, in->message);
+    home_manifest_release(&in->manifest);
+    store_mark_release(&in->mark);
+    *in = (struct transfer_in){.work = in->work};
+}
+
+static void say_done(struct node *node, bool arrived)
+{
+    struct transfer_in *in = &node->transfer.in;
+    struct buf frame = {0};
+    buf_append_le64(&frame, in->manifest.id);
+    buf_append_u8(&frame, arrived);
+    (void)transfer_say(node, in->message->from, TRANSFER_KIND_DONE, buf_bytes(&frame));
+    buf_release(&frame);
+}
+
+static void discard_run(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    struct transfer_job *work = &node->transfer.in.work;
+    work->code = home_incoming_discard(node->home, &work->err);
+}
+
+static void discard_done(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    node->transfer.in.work.in_flight = false;
+    forget(node);       /* what could not be removed is removed at the next arrival, or start */
+    node->wake(node->wake_context);
+}
+
+static void discard(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    in->state = IN_DISCARDING;
+    transfer_job_start(node, &in->work, WORKER_WORK, discard_run, discard_done);
+}
+
+static void give_up(struct node *node, const char *why)
+{
+    TRACE(node->trace, "arrival ends: %s", why);
+    say_done(node, false);
+    discard(node);
+}
+
+/* ---- fetching ---- */
+
+static void ask(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    size_t outstanding = 0;
+    for (struct home_position at = in->expected; position_before(at, in->asked); outstanding++)
+        at = position_after(&in->manifest, at, TRANSFER_CHUNK_BYTES);
+    for (; outstanding < TRANSFER_WINDOW && !is_complete(in, in->asked) &&
+           in->arrived_count + outstanding < TRANSFER_REQUESTS_MAX;
+         outstanding++) {
+        uint64_t rest = in->manifest.files[in->asked.file].size - in->asked.offset;
+        uint32_t size = rest < TRANSFER_CHUNK_BYTES ? (uint32_t)rest : TRANSFER_CHUNK_BYTES;
+        struct buf frame = {0};
+        buf_append_le64(&frame, in->manifest.id);
+        buf_append_le32(&frame, (uint32_t)in->asked.file);
+        buf_append_le64(&frame, in->asked.offset);
+        buf_append_le32(&frame, size);
+        bool said = transfer_say(node, in->message->from, TRANSFER_KIND_ASK, buf_bytes(&frame));
+        buf_release(&frame);
+        if (!said)
+            break;
+        in->asked_ns = node_now(node);
+        in->asked = position_after(&in->manifest, in->asked, size);
+    }
+}
+
+static void finish(struct node *node);
+
+static void begin_run(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    struct transfer_in *in = &node->transfer.in;
+    in->work.code =
+        home_incoming_begin(node->home, &in->manifest, &in->written, &in->work.err);
+}
+
+static void begin_done(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    struct transfer_in *in = &node->transfer.in;
+    in->work.in_flight = false;
+    if (in->work.code != ERR_OK) {
+        give_up(node, in->work.err.text);
+    } else {
+        in->expected = in->asked = in->written;
+        in->heard_ns = node_now(node);
+        if (is_complete(in, in->written))
+            finish(node);
+        else
+            ask(node);
+    }
+    node->wake(node->wake_context);
+}
+
+/* A manifest that cannot be read, or files that are none of a store, end it before it begins. */
+static bool take_offer(struct node *node, const struct raft_message *message)
+{
+    struct transfer_in *in = &node->transfer.in;
+    struct err err = {0};
+    if (home_manifest_decode(blob_bytes(message->snapshot->data), &in->manifest, &err) != ERR_OK) {
+        TRACE(node->trace, "arrival refused: %s", err.text);
+        return false;
+    }
+    in->message = raft_message_clone(&node->mem, message);
+    return in->message != NULL;
+}
+
+enum err_code transfer_offered(struct node *node, const struct raft_message *message)
+{
+    struct transfer_in *in = &node->transfer.in;
+    if (!message->snapshot)
+        return ERR_OK;
+    /* Nothing new: the core says so to the sender. Its bytes need not travel. */
+    if (message->snapshot->mark.index <= raft_committed(node->raft) || !node->home ||
+        node->stopping)
+        return raft_step(node->raft, message);
+    if (in->state != IN_IDLE)
+        return ERR_OK;
+    if (!take_offer(node, message)) {
+        forget(node);
+        return ERR_OK;
+    }
+    TRACE(node->trace, "arrival from=%" PRIu64 " index=%" PRIu64 " bytes=%" PRIu64, message->from,
+          message->snapshot->mark.index, home_manifest_bytes(&in->manifest));
+    in->state = IN_FETCHING;
+    in->heard_ns = node_now(node);
+    transfer_job_start(node, &in->work, WORKER_WORK, begin_run, begin_done);
+    return ERR_OK;
+}
+
+/* ---- writing ---- */
+
+static void write_run(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    struct transfer_in *in = &node->transfer.in;
+    in->work.code = home_incoming_write(node->home, in->written.file, in->written.offset,
+                                        buf_bytes(&in->arrived[0]), &in->written, &in->work.err);
+}
+
+static void write_next(struct node *node);
+
+static void write_done(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    struct transfer_in *in = &node->transfer.in;
+    in->work.in_flight = false;
+    buf_release(&in->arrived[0]);
+    in->arrived_count--;
+    memmove(&in->arrived[0], &in->arrived[1], in->arrived_count * sizeof in->arrived[0]);
+    in->arrived[in->arrived_count] = (struct buf){0};
+    if (in->work.code != ERR_OK) {
+        give_up(node, in->work.err.text);
+    } else if (is_complete(in, in->written)) {
+        finish(node);
+    } else {
+        write_next(node);
+        ask(node);
+    }
+    node->wake(node->wake_context);
+}
+
+static void write_next(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    if (in->arrived_count && !in->work.in_flight)
+        transfer_job_start(node, &in->work, WORKER_WORK, write_run, write_done);
+}
+
+void transfer_on_chunk(struct node *node, raft_id from, struct cursor *cursor)
+{
+    struct transfer_in *in = &node->transfer.in;
+    uint64_t id = cursor_le64(cursor);
+    struct home_position at;
+    at.file = cursor_le32(cursor);
+    at.offset = cursor_le64(cursor);
+    if (in->state != IN_FETCHING || cursor->failed || from != in->message->from ||
+        id != in->manifest.id || is_complete(in, in->expected) || at.file != in->expected.file ||
+        at.offset != in->expected.offset || in->arrived_count == TRANSFER_REQUESTS_MAX)
+        return;         /* asked for twice, or of an earlier arrival */
+    uint64_t rest = in->manifest.files[at.file].size - at.offset;
+    if (cursor->rest.size != (rest < TRANSFER_CHUNK_BYTES ? rest : TRANSFER_CHUNK_BYTES))
+        return;
+    buf_append(&in->arrived[in->arrived_count++], cursor->rest);
+    in->heard_ns = node_now(node);
+    in->expected = position_after(&in->manifest, in->expected, cursor->rest.size);
+    if (position_before(in->asked, in->expected))
+        in->asked = in->expected;
+    write_next(node);
+    ask(node);
+}
+
+/* ---- finishing ---- */
+
+static void finish_run(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    struct transfer_in *in = &node->transfer.in;
+    struct err *err = &in->work.err;
+    struct store_options options = node_store_options(node);
+    in->work.code = home_incoming_finish(node->home, err);
+    if (in->work.code == ERR_OK)
+        in->work.code = home_incoming_open(node->home, &options.backend, err);
+    if (in->work.code != ERR_OK)
+        return;
+    in->work.code = store_adopt(&options, &in->mark, err);
+    backend_close(options.backend);
+}
+
+/* Whether what arrived is what the message says it is. */
+static bool fits(const struct transfer_in *in)
+{
+    const struct snapshot_mark *mark = &in->message->snapshot->mark;
+    return in->mark.applied == mark->index && in->mark.term == mark->term;
+}
+
+static void finish_done(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    struct transfer_in *in = &node->transfer.in;
+    in->work.in_flight = false;
+    if (in->work.code != ERR_OK) {
+        give_up(node, in->work.err.text);
+    } else if (!fits(in)) {
+        give_up(node, "the state that arrived is of another index than its snapshot");
+    } else {
+        say_done(node, true);
+        in->state = IN_FINISHED;
+    }
+    node->wake(node->wake_context);
+}
+
+static void finish(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    in->state = IN_FINISHING;
+    transfer_job_start(node, &in->work, WORKER_WORK, finish_run, finish_done);
+}
+
+/* ---- installing ---- */
+
+void transfer_marked(struct node *node, const struct raft_snapshot *snapshot)
+{
+    struct transfer_in *in = &node->transfer.in;
+    CHECK(in->state == IN_STEPPED);
+    CHECK(snapshot->mark.index == in->message->snapshot->mark.index);
+    in->state = IN_MARKED;
+}
+
+void transfer_install(struct node *node)
+{
+    CHECK(node->transfer.in.state == IN_MARKED);
+    node->transfer.in.install_wanted = true;
+}
+
+bool transfer_holds_store(const struct node *node)
+{
+    const struct transfer_in *in = &node->transfer.in;
+    return in->install_wanted || in->state == IN_INSTALLING;
+}
+
+static void install_run(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    struct transfer_job *work = &node->transfer.in.work;
+    struct store_options options = node_store_options(node);
+    store_detach(node->store);
+    work->code = home_flip(node->home, &work->err);
+    if (work->code == ERR_OK)
+        work->code = home_open(node->home, false, &options.backend, &work->err);
+    if (work->code == ERR_OK)
+        work->code = store_attach(node->store, &options, &work->err);
+}
+
+static void install_done(struct worker_job *job)
+{
+    struct node *node = node_of_in(job);
+    struct transfer_in *in = &node->transfer.in;
+    in->work.in_flight = false;
+    token_give(&node->applier.token);
+    if (in->work.code != ERR_OK) {
+        node_fail(node, in->work.code, &in->work.err);
+    } else {
+        TRACE(node->trace, "install index=%" PRIu64, store_applied(node->store));
+        node_installed(node);
+    }
+    forget(node);
+    node->wake(node->wake_context);
+}
+
+static void install_begin(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    in->install_wanted = false;
+    in->state = IN_INSTALLING;
+    token_take(&node->applier.token);
+    transfer_job_start(node, &in->work, WORKER_APPLY, install_run, install_done);
+}
+
+/* ---- turns ---- */
+
+static void fetching_turn(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    int64_t now = node_now(node);
+    if (in->work.in_flight || in->arrived_count)
+        return;
+    if (now >= in->heard_ns + TRANSFER_PATIENCE_NS) {
+        give_up(node, "nothing came any more");
+        return;
+    }
+    if (now >= in->asked_ns + TRANSFER_RETRY_NS && now >= in->heard_ns + TRANSFER_RETRY_NS) {
+        in->asked = in->expected;
+        in->asked_ns = now;
+        ask(node);
+    }
+}
+
+bool transfer_in_turn(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    switch (in->state) {
+    case IN_FETCHING:
+        fetching_turn(node);
+        return false;
+    case IN_FINISHED:
+        in->state = IN_STEPPED;
+        node_core_failed(node, raft_step(node->raft, in->message));
+        return true;
+    case IN_STEPPED:        /* its ready came, and did not ask for it */
+        if (!raft_has_ready(node->raft))
+            discard(node);
+        return false;
+    case IN_MARKED:
+        if (in->install_wanted && node_store_is_quiet(node))
+            install_begin(node);
+        return false;
+    default:
+        return false;
+    }
+}
+
+int64_t transfer_in_next_wake_ns(const struct node *node)
+{
+    const struct transfer_in *in = &node->transfer.in;
+    if (in->state != IN_FETCHING || in->work.in_flight || in->arrived_count)
+        return INT64_MAX;
+    int64_t from = in->asked_ns > in->heard_ns ? in->asked_ns : in->heard_ns;
+    int64_t retry = from + TRANSFER_RETRY_NS, end = in->heard_ns + TRANSFER_PATIENCE_NS;
+    return retry < end ? retry : end;
+}
+
+void transfer_in_release(struct node *node) { forget(node); }
+
+/* ---- a start ---- */
+
+static enum err_code open_current(struct home *home, const struct store_options *options,
+                                  struct store **ret, struct err *err)
+{
+    struct store_options with = *options;
+    enum err_code code = home_open(home, options->create, &with.backend, err);
+    return code == ERR_OK ? store_open(ret, &with, err) : code;
+}
+
+/* Whether a finished arrival stands there that holds everything up to mark. */
+static enum err_code arrival_holds(struct home *home, raft_index mark, bool *ret, struct err *err)
+{
+    struct backend *backend = NULL;
+    struct store_mark found = {0};
+    *ret = false;
+    enum err_code code = home_incoming_open(home, &backend, err);
+    if (code != ERR_OK)
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
+    code = store_peek(backend, &found, err);
+    *ret = code == ERR_OK && found.applied >= mark;
+    store_mark_release(&found);
+    backend_close(backend);
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+enum err_code transfer_open_store(struct home *home, const struct store_options *options,
+                                  raft_index mark, struct store **ret, struct err *err)
+{
+    struct store *store = NULL;
+    bool holds = false;
+    enum err_code code = open_current(home, options, &store, err);
+    if (code != ERR_OK)
+        return code;
+    bool is_behind = store_applied(store) < mark;
+    if (is_behind)
+        code = arrival_holds(home, mark, &holds, err);
+    else
+        code = home_incoming_discard(home, err);
+    if (code == ERR_OK && holds) {
+        store_close(store);
+        store = NULL;
+        code = home_flip(home, err);
+        if (code == ERR_OK)
+            code = open_current(home, options, &store, err);
+    }
+    if (code != ERR_OK)
+        store_close(store);
+    else
+        *ret = store;
+    return code;
+}
