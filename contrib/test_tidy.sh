@@ -63,6 +63,14 @@ finds fs/kernel.c '#include <fuse_lowlevel.h>' library
 finds fs/kernel.c '#include <fuse3/fuse.h>' library
 finds proto/grpc.c '#include <nghttp2/nghttp2.h>' library
 
+body='\n{\n    return a;\n}'
+clean
+plant wal/a.c "int wal_a(int a)$body\nstatic int wal_b(int a)$body"
+plant tests/sim/b.c "static int wal_a(int a)$body\nint wal_b(int a)$body\nint sim_a(int a)$body"
+wants ''
+plant tests/sim/c.c "struct x *x(void);\nint wal_a(int a)$body"
+wants 'tests/sim/c.c:2: simulator: wal_a is defined at wal/a.c:1'
+
 clean
 plant wal/a.c 'int a;'
 echo 'int b;' >"$folder/wal/b.c"

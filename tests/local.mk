@@ -34,5 +34,6 @@ include tests/raft.mk
 include tests/cluster.mk
 include tests/fs.mk
 include tests/mount.mk
+include tests/sim.mk
 include tests/bench.mk
 include tests/fuzz.mk

@@ -356,7 +356,8 @@ static enum err_code sim_read(struct disk *disk, struct disk_file *file, uint64_
     uint64_t rest = offset < inode->size ? inode->size - offset : 0;
     size = size < rest ? size : (size_t)rest;
     if (touches_bad_sector(inode, offset, size))
-        return err_set(err, ERR_IO, "cannot read \"%s\": a sector is bad", file->name);
+        return err_set(err, ERR_IO, "cannot read \"%s\" at offset %" PRIu64 ": a sector is bad",
+                       file->name, (inode->bad_sector - 1) * SIM_SECTOR_SIZE);
     if (flags == DISK_DIRECT)
         copy_direct(inode, offset, to, size);
     else if (size > 0)

@@ -1,0 +1,86 @@
+/* Events are ordered, unique, complete and whole, whatever member told them: each segment of a watch, from one
+ * revision to another, is exactly what the log did to its keys there. etcd's KV watch guarantees (ordered,
+ * unique, reliable, atomic, resumable). */
+#include "tests/sim/checks_internal.h"
+#include "tests/sim/clients_internal.h"
+
+#include <inttypes.h>
+
+static bool wants(const struct watcher *watcher, const struct sim_event *event,
+                  const struct sim_version *version)
+{
+    if (bytes_starts_with(event->key->key, BYTES_LITERAL(KV_SYSTEM_PREFIX)))
+        return false;
+    return sim_model_covers(event->key->key, watcher->key, watcher->range_end) &&
+           !(version->is_deleted ? watcher->no_delete : watcher->no_put);
+}
+
+static const char *differs(const struct sim_model *model, const struct watcher *watcher,
+                           const struct watched *told, const struct sim_event *event)
+{
+    const struct sim_version *version = &event->key->versions[event->version];
+    const struct sim_version *previous =
+        sim_model_at(model, event->key->key, event->revision - 1);
+    if (told->revision != event->revision || !bytes_equal(told->key, event->key->key))
+        return "another event was told than happened";
+    if (told->is_delete != version->is_deleted)
+        return "a put was told as a delete, or a delete as a put";
+    if (!told->is_delete &&
+        (!bytes_equal(told->value, version->value) || told->version != version->version ||
+         told->create_revision != version->create_revision))
+        return "an event has another version";
+    if (told->has_previous &&
+        (!watcher->want_previous || !previous || told->previous_revision != previous->revision ||
+         !bytes_equal(told->previous, previous->value)))
+        return "an event has another previous version";
+    return NULL;
+}
+
+static void check_segment(struct world *world, const struct watcher *watcher, kv_rev from, kv_rev to,
+                          size_t first, size_t count)
+{
+    const struct sim_model *model = checks_of(world)->model;
+    size_t event_count, told = 0;
+    const struct sim_event *events = sim_model_events(model, &event_count);
+    const char *what = NULL;
+    for (size_t i = 0; i < event_count && !what; i++) {
+        const struct sim_event *event = &events[i];
+        if (event->revision < from || event->revision > to ||
+            !wants(watcher, event, &event->key->versions[event->version]))
+            continue;
+        if (told == count)
+            what = "an event was not told";
+        else
+            what = differs(model, watcher, &watcher->events[first + told++], event);
+    }
+    if (!what && told != count)
+        what = "more was told than happened";
+    if (what)
+        world_fail(world,
+                   "watch of \"%.*s\" from %" PRId64 " to %" PRId64 ", event %zu of %zu: %s",
+                   (int)watcher->key.size, watcher->key.data, from, to, told, count, what);
+}
+
+/* One that is still open has been told everything. */
+static void check_end(struct world *world, const struct watcher *watcher)
+{
+    kv_rev newest = sim_model_revision(checks_of(world)->model);
+    if (watcher->is_open && !watcher->is_paused && watcher->to < newest)
+        world_fail(world, "a watch of host %" PRIu64 " was told up to %" PRId64 " of %" PRId64,
+                   watcher->host, watcher->to, newest);
+}
+
+void check_watch(struct world *world)
+{
+    const struct clients *clients = world->clients;
+    for (size_t i = 0; i < clients->watcher_count && !world->has_failed; i++) {
+        const struct watcher *watcher = &clients->watchers[i];
+        for (size_t k = 0; k < watcher->segment_count; k++)
+            check_segment(world, watcher, watcher->segments[k].from, watcher->segments[k].to,
+                          watcher->segments[k].first, watcher->segments[k].count);
+        check_segment(world, watcher, watcher->from, watcher->to, watcher->first,
+                      watcher->count - watcher->first);
+        if (!world->is_ruined)
+            check_end(world, watcher);
+    }
+}

@@ -1,0 +1,69 @@
+/* What the checkers share. */
+#ifndef TESTS_SIM_CHECKS_INTERNAL_H
+#define TESTS_SIM_CHECKS_INTERNAL_H
+
+#include "cluster/node_internal.h"
+#include "tests/sim/checks.h"
+#include "tests/sim/sim_model.h"
+
+struct committed {              /* one entry of the truth */
+    raft_term term;
+    enum entry_type type;
+    struct blob *payload;       /* a reference */
+    int64_t seen_ns, until_ns;  /* of the world: somebody committed it first in a turn that began and
+                                   ended then */
+};
+
+struct seen_host {              /* by number - 1 */
+    raft_index checked;         /* of its committed entries, up to here */
+    raft_index last;            /* of its durable log, while it was up last */
+    raft_index state_checked;   /* applied index whose state was compared last */
+};
+
+struct seen_term {
+    raft_term term;
+    raft_id leader;
+    int64_t seen_ns;
+};
+
+struct seen_state {
+    raft_index applied;
+    uint64_t hash;
+    uint64_t host;
+};
+
+struct seen_lease;
+
+struct checks {
+    struct committed *committed;        /* entry i + 1 at place i; the first is the bootstrap's */
+    size_t committed_count, committed_capacity;
+    struct seen_host hosts[WORLD_HOSTS_MAX];
+    struct seen_term *terms;
+    size_t term_count, term_capacity;
+    struct seen_state *states;          /* ascending by applied */
+    size_t state_count, state_capacity;
+    uint64_t states_compared;
+    struct sim_model *model;            /* of the committed entries, replayed so far */
+    raft_index replayed;
+    struct seen_lease *leases;          /* of the replay: those that have not ended */
+    size_t lease_count, lease_capacity;
+    struct rand rand;                   /* which states are looked at: no part of the run */
+};
+
+static inline struct checks *checks_of(struct world *world) { return world->checks; }
+
+void check_leader(struct world *world, struct sim_host *host);
+void check_log(struct world *world, struct sim_host *host);
+void check_state(struct world *world, struct sim_host *host, bool always);
+void check_states_equal(struct world *world);
+void check_history(struct world *world);
+/* The entry at index did that, in the replay. */
+void check_lease_entry(struct world *world, raft_index index, const struct sim_effect *effect);
+/* The replay is over. is_quiet: nobody has asked for anything for a long time. */
+void check_leases_end(struct world *world, bool is_quiet);
+/* From its last renewal, or the last election, to the end of a lease of that time: at most. */
+int64_t check_lease_bound_ns(const struct world *world, int64_t ttl_s);
+void check_stop(struct world *world, int64_t settled_ns, raft_index committed);
+void check_watch(struct world *world);
+
+#endif

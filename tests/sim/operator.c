@@ -1,0 +1,252 @@
+/* The membership: changes at random, as faults; and the operator, who replaces a host whose start was
+ * refused for good: it is removed, a new one joins, and is promoted when it has caught up. */
+#include "tests/sim/faults_internal.h"
+
+#include <stdlib.h>
+
+#include "proto/base/mem.h"
+#include "tests/sim/checks.h"
+
+struct purpose {                        /* of a change */
+    enum world_fault kind;
+    bool removes_refused, replaces;
+};
+
+/* A change of the membership that some host was asked for. */
+struct fault_change {
+    struct node_change change;
+    struct world *world;
+    struct purpose purpose;
+};
+
+/* ---- asking ---- */
+
+static void change_done(struct node_change *base, enum err_code code)
+{
+    struct fault_change *change = container_of(base, struct fault_change, change);
+    struct world *world = change->world;
+    TRACE(world->trace, "change code=%s", err_name(code));
+    world_note(world, 3, code);
+    world->change = NULL;
+    if (code == ERR_OK) {
+        faults_count(world, change->purpose.kind);
+        world->operator.owed += change->purpose.removes_refused;
+        if (change->purpose.replaces) {
+            faults_count(world, WORLD_replaced_hosts);
+            world->operator.owed--;
+        }
+    }
+    free(change);
+}
+
+static void submit(struct world *world, const struct raft_conf_change *what, struct purpose purpose)
+{
+    struct sim_host *host =
+        faults_below(world, 3) ? world_leader(world) : faults_draw_host(world, faults_is_up);
+    if (!host || world->change)
+        return;
+    struct fault_change *change = mem_xzalloc(sizeof *change);
+    change->world = world;
+    change->purpose = purpose;
+    change->change.change = *what;
+    change->change.done = change_done;
+    for (size_t i = 0; i < what->count; i++)
+        change->change.members.members[change->change.members.count++] =
+            sim_host_record(what->changes[i].id);
+    world->change = change;
+    node_change_submit(host->node, &change->change);
+}
+
+static void submit_one(struct world *world, enum raft_change_type type, uint64_t id,
+                       struct purpose purpose)
+{
+    submit(world, &(struct raft_conf_change){.count = 1, .changes = {{type, id}}}, purpose);
+}
+
+/* ---- whom ---- */
+
+static bool is_sound(struct world *world, uint64_t number)
+{
+    const struct sim_host *host = world_host(world, number);
+    return host && host->state == HOST_UP && !(world->damaged & bit(number));
+}
+
+static size_t voters(const struct membership *membership)
+{
+    return membership->configuration.voters.count;
+}
+
+static bool is_settled(const struct membership *membership)
+{
+    return membership && membership->count > 0 &&
+           membership->configuration.voters_outgoing.count == 0;
+}
+
+/* Those whose removal leaves a majority of sound copies among the rest. */
+static bool may_remove(struct world *world, const struct membership *membership, uint64_t id)
+{
+    struct raft_id_set rest = membership->configuration.voters;
+    raft_id_set_remove(&rest, id);
+    size_t up = 0;
+    for (size_t i = 0; i < rest.count; i++)
+        up += is_sound(world, rest.ids[i]);
+    return rest.count > 0 && up > rest.count / 2;
+}
+
+/* A learner that has nearly everything; a promoted one that has nothing could hold the others up. */
+static bool has_caught_up(struct world *world, uint64_t id)
+{
+    struct sim_host *leader = world_leader(world), *host = world_host(world, id);
+    return leader && is_sound(world, id) && raft_applied(node_raft(host->node)) + 100 >=
+                                                raft_applied(node_raft(leader->node));
+}
+
+/* One that waits to be a member: an earlier change was not made. */
+static bool is_spare(struct world *world, const struct sim_host *host)
+{
+    const struct membership *membership = world_membership(world);
+    return host->node && node_membership(host->node)->count == 0 &&
+           !membership_find(membership, host->number) &&
+           !membership_was_removed(membership, host->number);
+}
+
+static struct sim_host *newcomer(struct world *world)
+{
+    struct sim_host *host = faults_draw_host(world, is_spare);
+    return host ? host : world_add_host(world);
+}
+
+/* ---- at random ---- */
+
+void operator_add(struct world *world)
+{
+    const struct membership *membership = world_membership(world);
+    if (!is_settled(membership) || world->change ||
+        (int64_t)membership->count >=
+            PARAM(world->params, members) + PARAM(world->params, members_more))
+        return;
+    struct sim_host *host = newcomer(world);
+    if (!host)
+        return;
+    submit_one(world,
+                     faults_below(world, 4) ? RAFT_CHANGE_ADD_LEARNER : RAFT_CHANGE_ADD_VOTER,
+                     host->number, (struct purpose){.kind = WORLD_joins});
+}
+
+void operator_remove(struct world *world)
+{
+    const struct membership *membership = world_membership(world);
+    if (!is_settled(membership) || world->change || membership->count < 2)
+        return;
+    uint64_t id = membership->members[faults_below(world, membership->count)].id;
+    if (may_remove(world, membership, id))
+        submit_one(world, RAFT_CHANGE_REMOVE, id, (struct purpose){.kind = WORLD_removals});
+}
+
+void operator_promote(struct world *world)
+{
+    const struct membership *membership = world_membership(world);
+    if (!is_settled(membership) || world->change)
+        return;
+    const struct raft_id_set *learners = &membership->configuration.learners;
+    if (learners->count == 0)
+        return;
+    uint64_t id = learners->ids[faults_below(world, learners->count)];
+    if (has_caught_up(world, id))
+        submit_one(world, RAFT_CHANGE_ADD_VOTER, id, (struct purpose){.kind = WORLD_promotions});
+}
+
+/* A learner takes a voter's place, or two voters come or go at once. */
+void operator_change_two(struct world *world)
+{
+    const struct membership *membership = world_membership(world);
+    if (!membership || world->change)
+        return;
+    const struct raft_conf_state *state = &membership->configuration;
+    if (state->voters_outgoing.count && !state->auto_leave) {
+        submit(world, &(struct raft_conf_change){0}, (struct purpose){.kind = WORLD_joint_changes});
+        return;
+    }
+    if (!is_settled(membership) || state->learners.count == 0 || voters(membership) < 2)
+        return;
+    uint64_t in = state->learners.ids[faults_below(world, state->learners.count)];
+    uint64_t out = state->voters.ids[faults_below(world, state->voters.count)];
+    if (!is_sound(world, in) || !may_remove(world, membership, out))
+        return;
+    submit(
+        world,
+        &(struct raft_conf_change){
+            .transition = (enum raft_transition)faults_below(world, 3),
+            .count = 2,
+            .changes = {{RAFT_CHANGE_ADD_VOTER, in},
+                        {faults_below(world, 2) ? RAFT_CHANGE_REMOVE : RAFT_CHANGE_ADD_LEARNER, out}},
+        },
+        (struct purpose){.kind = WORLD_joint_changes});
+}
+
+void operator_transfer(struct world *world)
+{
+    const struct membership *membership = world_membership(world);
+    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    if (!membership || !host || voters(membership) == 0)
+        return;
+    faults_count(world, WORLD_transfers);
+    node_transfer_leader(
+        host->node, membership->configuration.voters.ids[faults_below(world, voters(membership))]);
+}
+
+/* ---- replacing ---- */
+
+static uint64_t refused_member(struct world *world, const struct membership *membership)
+{
+    for (size_t i = 0; i < membership->count; i++) {
+        const struct sim_host *host = world_host(world, membership->members[i].id);
+        if (host && host->state == HOST_REFUSED)
+            return host->number;
+    }
+    return 0;
+}
+
+static void replace_next(struct world *world, const struct membership *membership)
+{
+    uint64_t refused = refused_member(world, membership);
+    if (refused && may_remove(world, membership, refused)) {
+        submit_one(world, RAFT_CHANGE_REMOVE, refused,
+                   (struct purpose){.kind = WORLD_removals, .removes_refused = true});
+        return;
+    }
+    struct sim_host *host = world->operator.owed ? newcomer(world) : NULL;
+    if (host)
+        submit_one(world, RAFT_CHANGE_ADD_LEARNER, host->number,
+                   (struct purpose){.kind = WORLD_joins, .replaces = true});
+}
+
+static bool has_work(struct world *world)
+{
+    for (size_t i = 0; i < world->host_count; i++)
+        if (world->hosts[i].state == HOST_REFUSED)
+            return true;
+    return world->operator.owed > 0;
+}
+
+void operator_heard_of_refusal(struct world *world)
+{
+    if (world->operator.next_ns == INT64_MAX)
+        world->operator.next_ns = world->now_ns + faults_ms(world, 100, 2000);
+}
+
+int64_t operator_next_ns(const struct world *world)
+{
+    return world->is_healed ? INT64_MAX : world->operator.next_ns;
+}
+
+void operator_step(struct world *world)
+{
+    const struct membership *membership = world_membership(world);
+    if (world->now_ns < operator_next_ns(world))
+        return;
+    world->operator.next_ns =
+        has_work(world) ? world->now_ns + faults_ms(world, 100, 2000) : INT64_MAX;
+    if (is_settled(membership) && !world->change)
+        replace_next(world, membership);
+}

@@ -1,0 +1,516 @@
+#include "tests/sim/sim_host.h"
+
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cluster/node_internal.h"
+#include "cluster/transfer.h"
+#include "proto/base/check.h"
+#include "proto/base/limits.h"
+#include "proto/base/mem.h"
+
+#define WALL_START_NS (1700000000LL * NS_PER_S)
+#define DRAIN_MAX 200           /* jobs that a dying process may still finish */
+#define TURNS_MAX 10000         /* of one host at one instant: more is a loop without an end */
+
+static int64_t draw(struct rand *rand, int64_t min, int64_t max)
+{
+    return max > min ? min + (int64_t)rand_below(rand, (uint64_t)(max - min + 1)) : min;
+}
+
+/* ---- clocks ---- */
+
+static int64_t monotonic_at(const struct sim_host *host, int64_t world_ns)
+{
+    int64_t passed = world_ns - host->base_ns;
+    return host->offset_ns + passed / 1000000 * host->rate + passed % 1000000 * host->rate / 1000000;
+}
+
+int64_t sim_host_monotonic_ns(const struct sim_host *host)
+{
+    return monotonic_at(host, *host->world_now_ns);
+}
+
+static int64_t monotonic_ns(struct clock *door)
+{
+    struct sim_host *host = container_of(door, struct sim_host, clock);
+    return monotonic_at(host, *host->world_now_ns + host->spent_ns);
+}
+
+static int64_t wall_ns(struct clock *door)
+{
+    struct sim_host *host = container_of(door, struct sim_host, clock);
+    return WALL_START_NS + *host->world_now_ns + host->wall_offset_ns + host->spent_ns;
+}
+
+/* The first instant of the world at which the host's clock has reached ns. */
+static int64_t world_ns(const struct sim_host *host, int64_t ns)
+{
+    int64_t wanted = ns - host->offset_ns;
+    if (ns == INT64_MAX)
+        return INT64_MAX;
+    if (wanted <= 0)
+        return *host->world_now_ns;
+    int64_t passed = wanted / host->rate * 1000000 + wanted % host->rate * 1000000 / host->rate;
+    return host->base_ns + passed + 1;
+}
+
+void sim_host_set_rate(struct sim_host *host, int64_t rate)
+{
+    host->offset_ns = sim_host_monotonic_ns(host);
+    host->base_ns = *host->world_now_ns;
+    host->rate = rate;
+}
+
+/* ---- a disk that takes time ---- */
+
+static struct sim_host *host_of_disk(struct disk *door)
+{
+    return container_of(door, struct sim_host, slow_disk);
+}
+
+static void spend_sync(struct sim_host *host)
+{
+    host->spent_ns += draw(&host->rand, host->costs.sync_min, host->costs.sync_max);
+}
+
+static enum err_code disk_open_slow(struct disk *door, const char *name, enum disk_open_flags flags,
+                                    uint64_t size, struct disk_file **ret_file, uint64_t *ret_size,
+                                    struct err *err)
+{
+    return disk_open(sim_disk_door(host_of_disk(door)->disk), name, flags, size, ret_file, ret_size,
+                     err);
+}
+
+static void disk_close_slow(struct disk *door, struct disk_file *file)
+{
+    disk_close(sim_disk_door(host_of_disk(door)->disk), file);
+}
+
+static enum err_code disk_read_slow(struct disk *door, struct disk_file *file, uint64_t offset,
+                                    void *to, size_t size, enum disk_read_flags flags,
+                                    size_t *ret_size, struct err *err)
+{
+    return disk_read(sim_disk_door(host_of_disk(door)->disk), file, offset, to, size, flags,
+                     ret_size, err);
+}
+
+static enum err_code disk_write_slow(struct disk *door, struct disk_file *file, uint64_t offset,
+                                     const void *from, size_t size, bool durable, struct err *err)
+{
+    if (durable)
+        spend_sync(host_of_disk(door));
+    return disk_write(sim_disk_door(host_of_disk(door)->disk), file, offset, from, size, durable,
+                      err);
+}
+
+static enum err_code disk_sync_slow(struct disk *door, struct disk_file *file, struct err *err)
+{
+    spend_sync(host_of_disk(door));
+    return disk_sync(sim_disk_door(host_of_disk(door)->disk), file, err);
+}
+
+static enum err_code disk_make_folder_slow(struct disk *door, const char *name, struct err *err)
+{
+    return disk_make_folder(sim_disk_door(host_of_disk(door)->disk), name, err);
+}
+
+static enum err_code disk_sync_folder_slow(struct disk *door, const char *name, struct err *err)
+{
+    spend_sync(host_of_disk(door));
+    return disk_sync_folder(sim_disk_door(host_of_disk(door)->disk), name, err);
+}
+
+static enum err_code disk_list_slow(struct disk *door, const char *folder,
+                                    void (*on_name)(void *context, const char *name), void *context,
+                                    struct err *err)
+{
+    return disk_list(sim_disk_door(host_of_disk(door)->disk), folder, on_name, context, err);
+}
+
+static enum err_code disk_rename_slow(struct disk *door, const char *from, const char *to,
+                                      struct err *err)
+{
+    return disk_rename(sim_disk_door(host_of_disk(door)->disk), from, to, err);
+}
+
+static enum err_code disk_remove_slow(struct disk *door, const char *name, struct err *err)
+{
+    return disk_remove(sim_disk_door(host_of_disk(door)->disk), name, err);
+}
+
+static const struct disk_calls slow_calls = {
+    disk_open_slow, disk_close_slow, disk_read_slow, disk_write_slow, disk_sync_slow,
+    disk_make_folder_slow, disk_sync_folder_slow, disk_list_slow, disk_rename_slow,
+    disk_remove_slow,
+};
+
+/* ---- workers ---- */
+
+static size_t running_in(const struct sim_host *host, enum worker_lane lane)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < host->job_count; i++)
+        count += host->jobs[i].lane == lane && host->jobs[i].running;
+    return count;
+}
+
+/* Jobs of a lane begin in the order in which they were submitted. */
+static void begin_jobs(struct sim_host *host)
+{
+    for (size_t i = 0; i < host->job_count; i++) {
+        struct sim_job *job = &host->jobs[i];
+        size_t room = job->lane == WORKER_WORK ? 2 : 1;
+        if (job->running || running_in(host, job->lane) >= room)
+            continue;
+        job->running = true;
+        job->due_ns = *host->world_now_ns + draw(&host->rand, host->costs.job_min,
+                                                 host->costs.job_max);
+    }
+}
+
+static void submit(struct worker *door, enum worker_lane lane, struct worker_job *job)
+{
+    struct sim_host *host = container_of(door, struct sim_host, worker);
+    CHECK(host->job_count < SIM_JOBS_MAX);
+    host->jobs[host->job_count++] = (struct sim_job){.job = job, .lane = lane};
+    begin_jobs(host);
+}
+
+static void remove_job(struct sim_host *host, size_t place)
+{
+    host->job_count--;
+    memmove(&host->jobs[place], &host->jobs[place + 1],
+            (host->job_count - place) * sizeof host->jobs[0]);
+}
+
+/* The loop hears of a job some time after it ran. */
+static void step_job(struct sim_host *host, size_t place)
+{
+    struct sim_job *job = &host->jobs[place];
+    if (!job->ran) {
+        int64_t spent = host->spent_ns;
+        host->spent_ns = 0;
+        job->job->run(job->job);
+        job->ran = true;
+        job->due_ns = *host->world_now_ns + host->spent_ns +
+                      draw(&host->rand, host->costs.job_min, host->costs.job_max) / 4;
+        host->spent_ns = spent;
+        return;
+    }
+    struct worker_job *done = job->job;
+    remove_job(host, place);
+    done->done(done);
+    begin_jobs(host);
+}
+
+static size_t next_job(const struct sim_host *host)
+{
+    size_t best = host->job_count;
+    for (size_t i = 0; i < host->job_count; i++)
+        if (host->jobs[i].running &&
+            (best == host->job_count || host->jobs[i].due_ns < host->jobs[best].due_ns))
+            best = i;
+    return best;
+}
+
+/* ---- life ---- */
+
+static void wake(void *context)
+{
+    struct sim_host *host = context;
+    host->due_ns = *host->world_now_ns;
+}
+
+static const uint64_t GENERATION_BASE = 0x9e3779b97f4a7c15u;
+
+struct membership_member sim_host_record(uint64_t number)
+{
+    struct membership_member record = {.id = number};
+    snprintf(record.name, sizeof record.name, "m%" PRIu64, number);
+    snprintf(record.address, sizeof record.address, "%" PRIu64, number);
+    return record;
+}
+
+static void new_home(struct sim_host *host)
+{
+    struct err err = {0};
+    if (!host->folder) {
+        host->memory = home_memory_new(host->log_size_max);
+        host->home = home_memory_door(host->memory);
+    } else if (home_leveldb_new(host->folder, &host->home, &err) != ERR_OK) {
+        fprintf(stderr, "simulate: %s\n", err.text);
+        abort();
+    }
+}
+
+static void free_home(struct sim_host *host)
+{
+    if (host->memory)
+        home_memory_free(host->memory);
+    else
+        home_leveldb_free(host->home);
+    host->memory = NULL;
+    host->home = NULL;
+}
+
+static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *place)
+{
+    (void)stat;
+    (void)type;
+    return place->level == 0 ? 0 : remove(path);
+}
+
+static void empty_folder(const char *folder)
+{
+    CHECK(nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
+}
+
+void sim_host_init(struct sim_host *host, const struct sim_host_options *options)
+{
+    *host = (struct sim_host){
+        .number = options->number,
+        .state = HOST_DOWN,
+        .world_now_ns = options->world_now_ns,
+        .net = options->net,
+        .trace = options->trace,
+        .clock = {monotonic_ns, wall_ns},
+        .worker = {submit},
+        .slow_disk = {&slow_calls},
+        .rate = 1000000,
+        .due_ns = INT64_MAX,
+        .identity = {options->cluster_id, options->number, GENERATION_BASE * options->number, ""},
+    };
+    rand_init(&host->rand, options->seed);
+    host->offset_ns = NS_PER_S + (int64_t)rand_below(&host->rand, 1000 * NS_PER_S);
+    host->base_ns = *options->world_now_ns;
+    host->disk = sim_disk_new(rand_u64(&host->rand));
+    struct membership_member record = sim_host_record(options->number);
+    memcpy(host->identity.name, record.name, sizeof host->identity.name);
+    host->folder = options->folder ? mem_xstrdup(options->folder) : NULL;
+    host->log_size_max = options->log_size_max;
+    new_home(host);
+}
+
+void sim_host_lose_store(struct sim_host *host)
+{
+    CHECK(!host->node);
+    free_home(host);
+    if (host->folder)
+        empty_folder(host->folder);
+    new_home(host);
+}
+
+bool sim_host_is_changing(const struct sim_host *host)
+{
+    if (!host->node)
+        return host->is_changing;
+    const struct raftlog *log = &host->node->raftlog;
+    raft_index index = raft_applied(host->node->raft) + 1;
+    for (index = index < raftlog_first(log) ? raftlog_first(log) : index; index <= raftlog_last(log);
+         index++)
+        if (raftlog_get(log, index)->type != ENTRY_NORMAL)
+            return true;
+    return false;
+}
+
+static void end_process(struct sim_host *host)
+{
+    host->is_changing = sim_host_is_changing(host);
+    host->configuration = node_membership(host->node)->configuration;
+    node_abandon(host->node);
+    host->node = NULL;
+    host->due_ns = INT64_MAX;
+    host->is_paused = false;
+}
+
+void sim_host_release(struct sim_host *host)
+{
+    if (host->state == HOST_UP)
+        sim_host_crash(host, false, 1000, 0);
+    sim_disk_free(host->disk);
+    free_home(host);
+    free(host->folder);
+}
+
+static enum err_code open_wal(struct sim_host *host, bool create, struct wal **ret,
+                              struct wal_recovery *ret_recovery, struct err *err)
+{
+    struct wal_options options = {
+        .disk = &host->slow_disk,
+        .folder = "wal",
+        .segment_size = SEGMENT_SIZE_MIN,
+        .identity = {host->identity.cluster_id, host->identity.member_id,
+                     host->identity.generation},
+        .create = create,
+        .trace = host->trace,
+    };
+    return wal_open(&options, ret, ret_recovery, err);
+}
+
+static struct store_options store_options(const struct sim_host *host, bool create)
+{
+    return (struct store_options){
+        .cluster_id = host->identity.cluster_id,
+        .member_id = host->identity.member_id,
+        .generation = host->identity.generation,
+        .create = create,
+        .trace = host->trace,
+    };
+}
+
+void sim_host_format(struct sim_host *host, const struct membership_member *members, size_t count)
+{
+    struct store *store = NULL;
+    struct wal *wal = NULL;
+    struct wal_recovery recovery = {0};
+    struct err err = {0};
+    struct store_options options = store_options(host, true);
+    enum err_code code = transfer_open_store(host->home, &options, 0, &store, &err);
+    if (code == ERR_OK)
+        code = open_wal(host, true, &wal, &recovery, &err);
+    if (code == ERR_OK && count)
+        code = node_bootstrap(store, wal, members, count, &err);
+    if (code == ERR_OK)
+        code = wal_close(wal, &err);
+    if (code != ERR_OK) {
+        fprintf(stderr, "simulate: a first start failed: %s\n", err.text);
+        abort();
+    }
+    store_close(store);
+    wal_recovery_release(&recovery);
+}
+
+static bool refused(struct sim_host *host, enum err_code code, const struct err *err)
+{
+    host->counters.refusals++;
+    host->state = code == ERR_CORRUPT ? HOST_REFUSED : HOST_DOWN;
+    snprintf(host->last_refusal, sizeof host->last_refusal, "%s", err->text);
+    TRACE(host->trace, "host=%" PRIu64 " refused: %s", host->number, err->text);
+    return false;
+}
+
+bool sim_host_start(struct sim_host *host, const struct membership_member *known, size_t count,
+                    size_t log_keep_entries)
+{
+    struct wal_recovery recovery = {0};
+    struct err err = {0};
+    char address[32];
+    CHECK(host->state == HOST_DOWN);
+    snprintf(address, sizeof address, "%" PRIu64, host->number);
+    struct node_options options = {
+        .identity = host->identity,
+        .clock = &host->clock,
+        .worker = &host->worker,
+        .recovery = &recovery,
+        .home = host->home,
+        .net = sim_net_host(host->net, host->number),
+        .listen_address = address,
+        .known = known,
+        .known_count = count,
+        .log_keep_entries = log_keep_entries,
+        .seed = rand_u64(&host->rand),
+        .trace = host->trace,
+        .wake = wake,
+        .wake_context = host,
+    };
+    host->counters.starts++;
+    host->spent_ns = 0;
+    enum err_code code = open_wal(host, false, &options.wal, &recovery, &err);
+    if (code != ERR_OK)
+        return refused(host, code, &err);
+    struct store_options with = store_options(host, false);
+    code = transfer_open_store(host->home, &with, recovery.mark.index, &options.store, &err);
+    if (code != ERR_OK)
+        wal_abandon(options.wal);
+    else
+        code = node_open(&host->node, &options, &err);
+    wal_recovery_release(&recovery);
+    if (code != ERR_OK)
+        return refused(host, code, &err);
+    host->state = HOST_UP;
+    host->busy_until_ns = *host->world_now_ns + host->spent_ns;
+    host->spent_ns = 0;
+    host->due_ns = *host->world_now_ns;
+    return true;
+}
+
+/* What a dying process still does: some jobs get done, then nothing reaches the disk any more, and the
+ * rest end without effect on it. */
+static void drain(struct sim_host *host)
+{
+    uint64_t alive = rand_below(&host->rand, 4);
+    for (size_t i = 0; i < DRAIN_MAX && host->job_count; i++) {
+        if (i == alive)
+            sim_disk_stop(host->disk, sim_disk_calls(host->disk) + 1);
+        size_t place = next_job(host);
+        CHECK(place < host->job_count);
+        step_job(host, place);
+    }
+    CHECK(host->job_count == 0);
+}
+
+void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn)
+{
+    CHECK(host->state == HOST_UP);
+    host->is_dying = true;
+    drain(host);
+    sim_net_crash(host->net, host->number);
+    end_process(host);
+    if (power)
+        sim_disk_crash(host->disk, keep, torn);
+    else
+        sim_disk_kill(host->disk);
+    /* LevelDB's own log is never read again, whatever of it is left; its tables were synced before its
+     * MANIFEST named them. So what a crash leaves is what its files say: the last checkpoint, or more. */
+    if (host->memory)
+        home_memory_crash(host->memory, &host->rand);
+    host->counters.kills += !power;
+    host->counters.power_losses += power;
+    host->is_dying = false;
+    host->state = HOST_DOWN;
+    host->job_count = 0;
+}
+
+/* ---- time ---- */
+
+int64_t sim_host_next_ns(const struct sim_host *host)
+{
+    if (host->state != HOST_UP || host->is_paused)
+        return INT64_MAX;
+    int64_t next = host->due_ns;
+    size_t place = next_job(host);
+    if (place < host->job_count && host->jobs[place].due_ns < next)
+        next = host->jobs[place].due_ns;
+    return next > host->busy_until_ns ? next : host->busy_until_ns;
+}
+
+static void turn(struct sim_host *host)
+{
+    host->due_ns = INT64_MAX;
+    host->spent_ns = 0;
+    for (int i = 0; node_turn(host->node); i++)
+        CHECK(i < TURNS_MAX);
+    int64_t next = world_ns(host, node_next_wake_ns(host->node));
+    if (next < host->due_ns)
+        host->due_ns = next;
+    host->busy_until_ns = *host->world_now_ns + host->spent_ns;
+    host->spent_ns = 0;
+}
+
+void sim_host_advance(struct sim_host *host)
+{
+    int64_t now = *host->world_now_ns;
+    size_t place = next_job(host);
+    if (place < host->job_count && host->jobs[place].due_ns <= now)
+        step_job(host, place);
+    else if (host->due_ns <= now)
+        turn(host);
+}
+
+bool sim_host_has_failed(const struct sim_host *host, struct err *ret_err)
+{
+    return host->node && node_fault(host->node, ret_err) != ERR_OK;
+}

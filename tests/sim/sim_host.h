@@ -1,0 +1,125 @@
+/* One member of a simulated cluster, as the program runs it: node, log, store and peers on simulated
+ * doors. The owner (sim_world.h) moves its time and decides what fails.
+ *
+ *     a host that is up:   net -> node_turn -> jobs -> node_turn ...    whenever it is due
+ *     sim_host_crash       the process dies at this instant, with or without the machine
+ *     sim_host_start       it comes back from what is on its disk
+ *
+ * Each host has clocks of its own: monotonic time runs at its own rate, wall time may jump. Work that
+ * blocks (a flush on the loop) costs time of its own: the host is not due again before it is over.
+ *
+ * A job of a worker is run some time after it was submitted and completed some time after that; jobs of
+ * one lane in order, one at a time (two at a time in the lane WORK). What is in flight when the process
+ * dies has been run or never is.
+ */
+#ifndef TESTS_SIM_SIM_HOST_H
+#define TESTS_SIM_SIM_HOST_H
+
+#include "cluster/node.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_net.h"
+
+enum sim_host_state {
+    HOST_UP,
+    HOST_DOWN,          /* it died, and may be started */
+    HOST_REFUSED,       /* its start was refused: damaged, never to come back */
+    HOST_GONE,          /* it is no member any more */
+};
+
+struct sim_host_costs {         /* of what blocks, in ns; each is drawn in [min, max] */
+    int64_t sync_min, sync_max, job_min, job_max;
+};
+
+struct sim_job {
+    struct worker_job *job;
+    enum worker_lane lane;
+    int64_t due_ns;             /* of the world: run, and then done */
+    bool running, ran;
+};
+
+#define SIM_JOBS_MAX 64
+
+struct sim_host_counters {
+    uint64_t starts, refusals, kills, power_losses, faults, io_errors, full_disks, installs;
+};
+
+struct sim_host {
+    uint64_t number;            /* 1 to 63: its id, its address, its host in the net */
+    enum sim_host_state state;
+    struct rand rand;
+    const int64_t *world_now_ns;
+    struct identity identity;
+    struct sim_net *net;
+    struct sim_disk *disk;
+    struct disk slow_disk;      /* the door in front of it, which costs time */
+    struct home *home;
+    struct home_memory *memory; /* NULL: LevelDB in folder */
+    char *folder;
+    size_t log_size_max;        /* of memory */
+    struct node *node;          /* NULL unless UP */
+    struct raft_conf_state configuration;   /* what it acted by when it ended last */
+    bool is_changing;           /* then its log held a configuration that was not applied yet */
+    struct trace *trace;
+
+    /* time */
+    struct clock clock;
+    int64_t base_ns;            /* of the world when monotonic time was offset_ns */
+    int64_t offset_ns;
+    int64_t rate;               /* millionths: 1000000 is right */
+    int64_t wall_offset_ns;
+    int64_t spent_ns;           /* of the world, by what blocks, in this turn or job */
+    int64_t busy_until_ns;      /* of the world */
+    int64_t due_ns;             /* of the world: the next turn; INT64_MAX: never */
+    bool is_paused;
+    struct sim_host_costs costs;
+
+    struct worker worker;
+    struct sim_job jobs[SIM_JOBS_MAX];
+    size_t job_count;
+    bool is_dying;              /* what is answered now, nobody hears */
+
+    char last_refusal[ERR_TEXT_SIZE];
+    struct sim_host_counters counters;
+};
+
+struct sim_host_options {
+    uint64_t number, seed, cluster_id;
+    const int64_t *world_now_ns;
+    struct sim_net *net;
+    size_t log_size_max;        /* of the backend in memory: how far durability lags */
+    const char *folder;         /* of LevelDB; NULL: in memory */
+    struct trace *trace;        /* may be NULL */
+};
+
+void sim_host_init(struct sim_host *host, const struct sim_host_options *options);
+/* Its process ends first, if it runs. */
+void sim_host_release(struct sim_host *host);
+struct membership_member sim_host_record(uint64_t number);
+
+/* First starts: log and store are made, nothing fails. members: the cluster's first ones, this host among
+ * them; or none for a host that joins. */
+void sim_host_format(struct sim_host *host, const struct membership_member *members, size_t count);
+
+/* Starts it from its disk. known: for a host that does not know its cluster yet. False: it is refused; state
+ * says whether for good (CORRUPT), last_refusal why. */
+bool sim_host_start(struct sim_host *host, const struct membership_member *known, size_t count,
+                    size_t log_keep_entries);
+/* The process dies now. power: what was not synced may be lost; keep and torn as sim_disk_crash. */
+void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn);
+
+/* Its process does not run. The store is gone, the log is not. */
+void sim_host_lose_store(struct sim_host *host);
+
+/* When it has something to do (of the world; a paused one has not). */
+int64_t sim_host_next_ns(const struct sim_host *host);
+/* Does what is due. */
+void sim_host_advance(struct sim_host *host);
+/* Its log holds a configuration that it has not applied; or did when it ended. */
+bool sim_host_is_changing(const struct sim_host *host);
+/* Its node failed by itself: the process is about to end. */
+bool sim_host_has_failed(const struct sim_host *host, struct err *ret_err);
+
+int64_t sim_host_monotonic_ns(const struct sim_host *host);
+void sim_host_set_rate(struct sim_host *host, int64_t rate);
+
+#endif

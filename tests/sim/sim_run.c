@@ -1,0 +1,282 @@
+#include "tests/sim/sim_run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cluster/node_internal.h"
+#include "proto/base/check.h"
+#include "proto/base/limits.h"
+#include "tests/sim/checks.h"
+#include "tests/sim/clients.h"
+
+#define FAULTS_MAX_NS (240 * NS_PER_S)  /* simulated, with faults */
+#define SETTLE_MAX_NS (120 * NS_PER_S)  /* simulated, from healing to the end */
+#define RUIN_SETTLE_NS (5 * NS_PER_S)   /* what was on its way when a majority went has arrived */
+#define RUIN_WATCH_NS (15 * NS_PER_S)
+#define STEPS_MAX 30000000
+#define ARRIVAL_NS (10 * NS_PER_S)      /* a round in which it fails and one in which it does not */
+#define FULL_DISK_NS (6 * NS_PER_S)     /* the log's writer looks again every five seconds */
+
+/* ---- the phases of a run ---- */
+
+static bool step_until(struct world *world, int64_t until_ns, bool (*is_reached)(struct world *world))
+{
+    while (!is_reached(world)) {
+        if (world->now_ns >= until_ns || world->totals.steps >= STEPS_MAX || !world_step(world))
+            return false;
+    }
+    return true;
+}
+
+static bool has_asked_all(struct world *world) { return clients_are_done(world->clients); }
+
+static bool has_progressed(struct world *world)
+{
+    return clients_have_progressed(world->clients);
+}
+
+static bool has_full_disk(const struct world *world)
+{
+    for (size_t i = 0; i < world->host_count; i++)
+        if (world->hosts[i].node && world->hosts[i].node->writer.no_space)
+            return true;
+    return false;
+}
+
+/* Three election timeouts, by the slowest clock; what messages and flushes take in it; an arrival where
+ * a majority waits for one; and what a writer waits that has found its disk full. */
+static int64_t progress_bound_ns(const struct world *world)
+{
+    const struct sim_params *params = world->params;
+    int64_t message = (PARAM(params, delay_us) + PARAM(params, delay_spread_us)) * 1000;
+    int64_t flush = (PARAM(params, sync_us) + PARAM(params, sync_spread_us) + PARAM(params, job_us)) *
+                    1000;
+    int64_t election = 2 * ELECTION_DEFAULT_MS * NS_PER_MS * 1000000 /
+                       (1000000 - PARAM(params, clock_rate));
+    return 3 * election + 40 * (message + flush) + (world->needs_snapshot ? ARRIVAL_NS : 0) +
+           (has_full_disk(world) ? FULL_DISK_NS : 0);
+}
+
+static bool is_settled(struct world *world)
+{
+    const struct sim_host *leader = world_leader(world);
+    if (!clients_are_done(world->clients) || !leader)
+        return false;
+    raft_index last = raftlog_last(&leader->node->raftlog);
+    for (size_t i = 0; i < world->host_count; i++) {
+        const struct sim_host *host = &world->hosts[i];
+        if (!host->node || !(world->core & bit(host->number)) || node_was_removed(host->node) ||
+            !membership_find(&leader->node->membership, host->number))
+            continue;
+        if (raft_applied(host->node->raft) != last || host->job_count)
+            return false;
+    }
+    return true;
+}
+
+static void settle(struct world *world)
+{
+    int64_t healed_ns = world->now_ns;
+    if (!step_until(world, healed_ns + progress_bound_ns(world), has_progressed)) {
+        world_fail(world, "no progress %" PRId64 " ms after everything was mended",
+                   (int64_t)((world->now_ns - healed_ns) / NS_PER_MS));
+        return;
+    }
+    world->totals.recovery_ns_max = world->now_ns - healed_ns;
+    if (!step_until(world, healed_ns + SETTLE_MAX_NS, is_settled)) {
+        world_fail(world, "the members are not equal %" PRId64 " s after everything was mended",
+                   (int64_t)((world->now_ns - healed_ns) / NS_PER_S));
+        return;
+    }
+    /* Watches ask how far they are every now and then. */
+    int64_t end_ns = world->now_ns + 10 * NS_PER_S;
+    while (world->now_ns < end_ns && world_step(world))
+        ;
+    if (!world->has_failed && !step_until(world, healed_ns + 2 * SETTLE_MAX_NS, is_settled))
+        world_fail(world, "the members were equal and do not stay so");
+}
+
+static bool is_never_reached(struct world *world)
+{
+    (void)world;
+    return false;
+}
+
+/* False: not in this run. */
+static bool ends_in_ruin(struct world *world)
+{
+    return (int64_t)rand_below(&world->rand, 1000) < PARAM(world->params, ruin) && world_ruin(world);
+}
+
+static void stay_stopped(struct world *world)
+{
+    step_until(world, world->now_ns + RUIN_SETTLE_NS, is_never_reached);
+    int64_t settled_ns = world->now_ns;
+    raft_index committed = checks_committed(world);
+    step_until(world, world->now_ns + RUIN_WATCH_NS, is_never_reached);
+    if (!world->has_failed)
+        checks_end_ruined(world, settled_ns, committed);
+    if (!world->has_failed)
+        world->totals.faults[WORLD_safe_stops]++;
+}
+
+static void end_well(struct world *world)
+{
+    if (!world->has_failed)
+        world_heal(world);
+    if (!world->has_failed)
+        settle(world);
+    if (!world->has_failed)
+        checks_end(world);
+}
+
+/* A folder of its own for the stores of one run. */
+static char *folder_new(const char *folder)
+{
+    char *own = NULL;
+    CHECK(asprintf(&own, "%s/run-%d-XXXXXX", folder, (int)getpid()) > 0 && mkdtemp(own));
+    return own;
+}
+
+static void folder_remove(char *own)
+{
+    char *command = NULL;
+    CHECK(asprintf(&command, "rm -rf -- '%s'", own) > 0 && system(command) == 0);
+    free(command);
+    free(own);
+}
+
+void run_here(const struct sim_params *params, struct trace *trace, const char *folder,
+              struct run_result *ret)
+{
+    struct world *world = calloc(1, sizeof *world);
+    char *own = folder ? folder_new(folder) : NULL;
+    CHECK(world);
+    world_init(world, params, trace, own);
+    step_until(world, world->now_ns + FAULTS_MAX_NS, has_asked_all);
+    if (!world->has_failed && ends_in_ruin(world))
+        stay_stopped(world);
+    else
+        end_well(world);
+    for (size_t i = 0; i < world->host_count; i++)
+        world->totals.faults[WORLD_installs] += world->hosts[i].counters.installs;
+    world->totals.net = *sim_net_counters(world->net);
+    *ret = (struct run_result){
+        .failed = world->has_failed, .hash = world->hash, .totals = world->totals};
+    snprintf(ret->failure, sizeof ret->failure, "%s", world->failure);
+    world_release(world);
+    free(world);
+    if (own)
+        folder_remove(own);
+}
+
+/* ---- children ---- */
+
+static int64_t real_ns(void) { return clock_monotonic_ns(clock_system()); }
+
+void run_child_start(struct run_child *child, const struct sim_params *params, const char *folder,
+                     int seconds)
+{
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        struct run_result result;
+        close(ends[0]);
+        run_here(params, NULL, folder, &result);
+        ssize_t size = write(ends[1], &result, sizeof result);
+        _exit(size == (ssize_t)sizeof result ? 0 : 1);
+    }
+    close(ends[1]);
+    *child = (struct run_child){pid, ends[0], *params, real_ns() + seconds * NS_PER_S};
+}
+
+static void child_end(struct run_child *child, struct run_result *ret)
+{
+    int status = 0;
+    size_t size = 0;
+    ssize_t got;
+    while (size < sizeof *ret &&
+           (got = read(child->from, (char *)ret + size, sizeof *ret - size)) > 0)
+        size += (size_t)got;
+    close(child->from);
+    CHECK(waitpid(child->pid, &status, 0) == child->pid);
+    child->pid = 0;
+    if (size == sizeof *ret)
+        return;
+    *ret = (struct run_result){.failed = true};
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        snprintf(ret->failure, sizeof ret->failure, "it did not end");
+    else
+        snprintf(ret->failure, sizeof ret->failure, "it aborted (signal %d)", WTERMSIG(status));
+}
+
+size_t run_child_wait(struct run_child *children, size_t count, struct run_result *ret)
+{
+    for (;;) {
+        struct pollfd polls[64];
+        CHECK(count <= 64);
+        for (size_t i = 0; i < count; i++)
+            polls[i] = (struct pollfd){children[i].pid ? children[i].from : -1, POLLIN, 0};
+        int ready = poll(polls, count, 200);
+        CHECK(ready >= 0 || errno == EINTR);
+        for (size_t i = 0; i < count; i++) {
+            if (!children[i].pid)
+                continue;
+            if (real_ns() > children[i].deadline_ns)
+                kill(children[i].pid, SIGKILL);
+            if (ready > 0 && polls[i].revents) {
+                child_end(&children[i], ret);
+                return i;
+            }
+        }
+    }
+}
+
+/* ---- shrinking ---- */
+
+static bool still_fails(const struct sim_params *params, const char *folder, struct run_result *ret)
+{
+    struct run_child child = {0};
+    struct run_result result;
+    run_child_start(&child, params, folder, 60);
+    (void)run_child_wait(&child, 1, &result);
+    if (result.failed)
+        *ret = result;
+    return result.failed;
+}
+
+/* The least first, then halfway there. */
+static bool shrink_one(struct sim_params *params, enum sim_param param, const char *folder,
+                       struct run_result *ret)
+{
+    int64_t before = params->value[param], least = sim_param_low(param);
+    int64_t tries[] = {least, (before + least) / 2};
+    for (size_t i = 0; i < ARRAY_COUNT(tries); i++) {
+        if (tries[i] >= before)
+            continue;
+        params->value[param] = tries[i];
+        if (still_fails(params, folder, ret))
+            return true;
+        params->value[param] = before;
+    }
+    return false;
+}
+
+void run_shrink(struct sim_params *params, const char *folder, struct run_result *ret)
+{
+    bool shrunk = true;
+    for (int round = 0; shrunk && round < 6; round++) {
+        shrunk = false;
+        for (int param = 0; param < SIM_PARAM_COUNT; param++)
+            shrunk |= shrink_one(params, (enum sim_param)param, folder, ret);
+    }
+}
