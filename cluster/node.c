@@ -136,10 +136,12 @@ static enum err_code open_core(struct node *node, const struct node_options *opt
         .mem = &node->mem,
         .applied = applied,
         .async_storage_writes = true,
-        .max_size_per_message = MESSAGE_SIZE_MAX,
+        .max_size_per_message =
+            options->message_size_max ? options->message_size_max : MESSAGE_SIZE_MAX,
         .max_committed_size_per_ready = APPLY_LAG_BYTES_MAX,
         .max_uncommitted_size = APPLY_LAG_BYTES_MAX,
-        .max_inflight_messages = INFLIGHT_MESSAGES_MAX,
+        .max_inflight_messages =
+            options->inflight_messages_max ? options->inflight_messages_max : INFLIGHT_MESSAGES_MAX,
         .step_down_on_removal = true,
         .commit_in_votes = true,
         .check_quorum = true,

@@ -51,6 +51,8 @@ struct node_options {
     const struct membership_member *known;  /* peers of a member that does not know its cluster yet; */
     size_t known_count;                     /* the membership, once it has one, takes their place */
     size_t log_keep_entries;            /* in memory below a checkpoint; 0: RAFTLOG_KEEP_ENTRIES */
+    uint64_t message_size_max;          /* entry bytes in one append; 0: MESSAGE_SIZE_MAX */
+    size_t inflight_messages_max;       /* unanswered, to one peer; 0: INFLIGHT_MESSAGES_MAX */
     const struct wal_recovery *recovery;/* borrowed for the call */
     const char *data_path;              /* for status and free space; copied; may be NULL */
     int64_t timeo_ms;                   /* 0: TIMEO_DEFAULT_MS */

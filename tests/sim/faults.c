@@ -208,7 +208,8 @@ static void fill_disk(struct world *world)
 
 static void slow_disk(struct world *world)
 {
-    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    struct sim_host *host = faults_below(world, 2) ? world_leader(world)
+                                                   : faults_draw_host(world, faults_is_up);
     if (!host)
         return;
     faults_count(world, WORLD_slow_disks);

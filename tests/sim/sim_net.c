@@ -281,6 +281,8 @@ static enum err_code on_write(struct net *net, struct net_stream *stream, struct
         if (stream->other && stream->other->state != STREAM_LINGERING)
             sim_net_end(stream->other, sim->now_ns, false, ERR_IO, "reset");
     }
+    if (sim->tap)
+        sim->tap(sim->tap_context, stream->host->id, buf_bytes(from));
     sim_net_spoil(stream, from);
     if (from->size)
         push_data(stream, buf_bytes(from));
@@ -621,6 +623,8 @@ void sim_net_free(struct sim_net *sim)
         struct sim_host *host = sim->hosts[i];
         while (!list_is_empty(&host->listeners))
             listener_free(container_of(host->listeners.next, struct net_listener, link));
+        for (size_t j = 0; j < sim->host_count; j++)
+            buf_release(&sim->links[i][j].again);
         free(host);
     }
     free(sim);
@@ -630,6 +634,12 @@ void sim_net_set_faults(struct sim_net *sim, const struct sim_net_faults *faults
 {
     CHECK(faults->delay_min_ns >= 0 && faults->late_ns >= 0);
     sim->faults = *faults;
+}
+
+void sim_net_on_written(struct sim_net *sim, sim_net_tap tap, void *context)
+{
+    sim->tap = tap;
+    sim->tap_context = context;
 }
 
 void sim_net_on_frames(struct sim_net *sim, sim_net_measure measure)

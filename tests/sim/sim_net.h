@@ -45,6 +45,8 @@ struct sim_net_faults {
     unsigned refuse;                        /* a connect fails */
     unsigned frame_lost, frame_doubled;     /* whole frames */
     unsigned frame_swapped;                 /* with the next */
+    unsigned frame_again;                   /* comes once more, behind a later one over the same link,
+                                               on whichever stream */
     unsigned silent;                        /* of a crash: nobody is told, silence must tell */
     size_t unsent_bytes;                    /* what the system takes of a stream before it is read;
                                                0: everything */
@@ -54,7 +56,7 @@ struct sim_net_faults {
 struct sim_net_counters {
     uint64_t connects, streams_closed, pieces, bytes;
     uint64_t late, fragments, resets, corruptions, refusals;
-    uint64_t frames_lost, frames_doubled, frames_swapped;
+    uint64_t frames_lost, frames_doubled, frames_swapped, frames_again;
     uint64_t cuts, held, silences, flaps, crashes_reset, crashes_silent;
 };
 
@@ -72,6 +74,9 @@ void sim_net_set_faults(struct sim_net *sim, const struct sim_net_faults *faults
  * doubled or swapped. NULL: no faults of frames. */
 typedef bool (*sim_net_measure)(struct bytes from, size_t *ret_size);
 void sim_net_on_frames(struct sim_net *sim, sim_net_measure measure);
+/* Told of what a host writes, before anything happens to it. NULL: nobody is. */
+typedef void (*sim_net_tap)(void *context, uint64_t host, struct bytes from);
+void sim_net_on_written(struct sim_net *sim, sim_net_tap tap, void *context);
 
 /* One direction; both: call twice. Host 0 is any. */
 void sim_net_cut(struct sim_net *sim, uint64_t from, uint64_t to);

@@ -144,6 +144,22 @@ static void append_held(struct net_stream *stream, struct buf *to)
     buf_clear(&stream->held);
 }
 
+/* A frame of before comes once more, and one is kept for that. */
+static void come_again(struct net_stream *stream, struct bytes frame, struct buf *to)
+{
+    struct sim_net *sim = stream->host->sim;
+    if (!stream->far)
+        return;
+    struct buf *again = &sim->links[stream->host->place][stream->far->place].again;
+    if (again->size && chance(sim, sim->faults.frame_again)) {
+        buf_append(to, buf_bytes(again));
+        buf_clear(again);
+        sim->counters.frames_again++;
+    }
+    if (again->size == 0 && chance(sim, sim->faults.frame_again))
+        buf_append(again, frame);
+}
+
 /* One frame that may be touched. A frame that is held back leaves behind the next one. */
 static void trick(struct net_stream *stream, struct bytes frame, struct buf *to)
 {
@@ -165,6 +181,7 @@ static void trick(struct net_stream *stream, struct bytes frame, struct buf *to)
         buf_append(to, frame);
         sim->counters.frames_doubled++;
     }
+    come_again(stream, frame, to);
 }
 
 static void trick_frames(struct net_stream *stream, struct buf *bytes)
@@ -191,7 +208,8 @@ void sim_net_spoil(struct net_stream *stream, struct buf *bytes)
 {
     struct sim_net *sim = stream->host->sim;
     const struct sim_net_faults *faults = &sim->faults;
-    bool tricks = faults->frame_lost || faults->frame_doubled || faults->frame_swapped;
+    bool tricks = faults->frame_lost || faults->frame_doubled || faults->frame_swapped ||
+                  faults->frame_again;
     if (sim->measure && (tricks || stream->held.size))
         trick_frames(stream, bytes);
     if (bytes->size && chance(sim, faults->corrupt)) {

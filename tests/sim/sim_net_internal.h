@@ -29,6 +29,7 @@ struct sim_link {
     int64_t since_ns;           /* of the cut */
     int64_t period_ns;          /* of flapping; 0: it does not */
     int64_t next_ns;
+    struct buf again;           /* a frame that will come once more */
 };
 
 /* Addresses that anybody has listened at: a connect knows which link it takes. */
@@ -86,6 +87,8 @@ struct sim_net {
     struct list streams, addresses;
     struct sim_net_faults faults;
     sim_net_measure measure;
+    sim_net_tap tap;
+    void *tap_context;
     struct sim_net_counters counters;
 };
 

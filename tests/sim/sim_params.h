@@ -23,6 +23,8 @@
     X(leases, 0, 600, "of 1000 operations")                                                        \
     X(compactions, 0, 30, "of 1000 operations")                                                    \
     X(log_keep, 2, 200, "entries kept in memory below a checkpoint")                               \
+    X(message_bytes, 1, 20000, "of entries in one append, at most")                                \
+    X(inflight, 1, 64, "appends to one member that are not answered")                              \
     X(store_log_kib, 2, 64, "written before the store's tables become durable")                    \
     X(delay_us, 20, 5000, "of a message, at least")                                                \
     X(delay_spread_us, 0, 60000, "more, at most")                                                  \
@@ -33,6 +35,7 @@
     X(lost, 0, 150, "frames of messages, of 1000")                                                 \
     X(doubled, 0, 100, "")                                                                         \
     X(swapped, 0, 100, "")                                                                         \
+    X(again, 0, 100, "much later")                                                                 \
     X(late, 0, 100, "pieces, of 1000")                                                             \
     X(corrupt, 0, 10, "")                                                                          \
     X(reset, 0, 10, "")                                                                            \

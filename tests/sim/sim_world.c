@@ -93,6 +93,8 @@ static struct sim_host *new_host(struct world *world)
         .world_now_ns = &world->now_ns,
         .net = world->net,
         .log_size_max = (size_t)PARAM(world->params, store_log_kib) * 1024,
+        .message_size_max = (uint64_t)PARAM(world->params, message_bytes),
+        .inflight_messages_max = (size_t)PARAM(world->params, inflight),
         .folder = folder,
         .trace = world->trace,
     };
@@ -190,6 +192,7 @@ static void set_weather(struct world *world)
         faults.frame_lost = (unsigned)PARAM(params, lost);
         faults.frame_doubled = (unsigned)PARAM(params, doubled);
         faults.frame_swapped = (unsigned)PARAM(params, swapped);
+        faults.frame_again = (unsigned)PARAM(params, again);
         faults.silent = 500;
     }
     sim_net_set_faults(world->net, &faults);

@@ -80,6 +80,7 @@ static bool print_totals(const struct world_totals *sum, bool must)
     missing |= print_counter("frames_lost", sum->net.frames_lost, must);
     missing |= print_counter("frames_doubled", sum->net.frames_doubled, must);
     missing |= print_counter("frames_swapped", sum->net.frames_swapped, must);
+    missing |= print_counter("frames_again", sum->net.frames_again, must);
     missing |= print_counter("late", sum->net.late, must);
     missing |= print_counter("fragments", sum->net.fragments, must);
     missing |= print_counter("resets", sum->net.resets, must);

@@ -180,7 +180,7 @@ static void begin(struct watcher *watcher)
     kv_watch(node_kv(world_host(world, watcher->host)->node), &watcher->watch);
 }
 
-/* Now and then one that watches asks how far it is, or goes elsewhere. */
+/* Now and then one that watches asks how far it is, pauses, or goes elsewhere. */
 void watcher_step(struct watcher *watcher)
 {
     struct world *world = watcher->world;
@@ -195,6 +195,9 @@ void watcher_step(struct watcher *watcher)
         kv_watch_resume(kv, &watcher->watch);
     } else if (!world->is_healed && rand_below(&watcher->rand, 4) == 0) {
         kv_unwatch(kv, &watcher->watch);
+    } else if (!world->is_healed && rand_below(&watcher->rand, 4) == 0) {
+        kv_watch_pause(kv, &watcher->watch);
+        watcher->is_paused = true;
     } else {
         kv_watch_progress(kv, &watcher->watch);
     }
