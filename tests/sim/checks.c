@@ -19,6 +19,7 @@ void checks_free(struct checks *checks)
     sim_model_free(checks->model);
     free(checks->committed);
     free(checks->terms);
+    free(checks->votes);
     free(checks->states);
     free(checks->leases);
     free(checks);
@@ -31,6 +32,8 @@ void checks_started(struct world *world, struct sim_host *host)
     struct seen_host *seen = &checks_of(world)->hosts[host->number - 1];
     seen->checked = raftlog_first(&host->node->raftlog) - 1;
     seen->state_checked = 0;
+    seen->has_configuration = false;
+    check_vote_kept(world, host);
     checks_after(world, host);
 }
 
@@ -43,8 +46,11 @@ void checks_after(struct world *world, struct sim_host *host)
 {
     raft_validate(host->node->raft);
     check_leader(world, host);
+    check_vote(world, host);
     check_log(world, host);
+    check_count(world, host);
     check_state(world, host, false);
+    check_count_note(world, host);
 }
 
 static void check_states(struct world *world)

@@ -2,6 +2,8 @@
  * members only what they tell: logs, stores, answers, events.
  *
  *   check_leader.c    one leader per term
+ *   check_vote.c      nobody votes twice in a term, nor forgets a vote; a majority elects
+ *   check_count.c     what a leader counts is there, and counted by the configuration that is applied
  *   check_log.c       logs agree; what was committed never changes or vanishes; nothing is committed before
  *                     a majority holds it
  *   check_state.c     equal applied index, equal state; each store fits together
@@ -23,6 +25,8 @@ void checks_free(struct checks *checks);
 
 /* Something happened to this host; it is up. After every step. */
 void checks_after(struct world *world, struct sim_host *host);
+/* This host has written these bytes to another one: they have left it. */
+void checks_written(void *world, uint64_t host, struct bytes bytes);
 /* It started, or is about to lose its memory. */
 void checks_started(struct world *world, struct sim_host *host);
 void checks_crashed(struct world *world, struct sim_host *host);

@@ -15,6 +15,15 @@ struct committed {              /* one entry of the truth */
 };
 
 struct seen_host {              /* by number - 1 */
+    raft_term term;             /* while it was up last */
+    raft_term led_term;         /* whose election was looked at */
+    struct seen_vote_of {       /* the last that it gave */
+        raft_term term;
+        raft_id candidate;
+    } vote;
+    /* The configuration that its core counted by at the end of its last step. */
+    struct raft_conf_state configuration;
+    bool has_configuration;
     raft_index checked;         /* of its committed entries, up to here */
     raft_index last;            /* of its durable log, while it was up last */
     raft_index state_checked;   /* applied index whose state was compared last */
@@ -24,6 +33,12 @@ struct seen_term {
     raft_term term;
     raft_id leader;
     int64_t seen_ns;
+};
+
+struct seen_vote {              /* all that one candidate was given in one term */
+    raft_term term;
+    raft_id candidate;
+    uint64_t voters;            /* a bit each */
 };
 
 struct seen_state {
@@ -40,6 +55,8 @@ struct checks {
     struct seen_host hosts[WORLD_HOSTS_MAX];
     struct seen_term *terms;
     size_t term_count, term_capacity;
+    struct seen_vote *votes;
+    size_t vote_count, vote_capacity;
     struct seen_state *states;          /* ascending by applied */
     size_t state_count, state_capacity;
     uint64_t states_compared;
@@ -53,6 +70,13 @@ struct checks {
 static inline struct checks *checks_of(struct world *world) { return world->checks; }
 
 void check_leader(struct world *world, struct sim_host *host);
+void check_vote(struct world *world, struct sim_host *host);
+void check_vote_kept(struct world *world, struct sim_host *host);
+void check_vote_given(struct world *world, raft_id voter, raft_term term, raft_id candidate);
+void check_count(struct world *world, struct sim_host *host);
+/* Whether the host counts by the configuration that it counted by a step ago. */
+bool check_count_is_settled(struct world *world, struct sim_host *host);
+void check_count_note(struct world *world, struct sim_host *host);
 void check_log(struct world *world, struct sim_host *host);
 void check_state(struct world *world, struct sim_host *host, bool always);
 void check_states_equal(struct world *world);

@@ -209,6 +209,7 @@ void world_init(struct world *world, const struct sim_params *params, struct tra
     world->now_ns = NS_PER_S;
     world->net = sim_net_new(rand_u64(&world->rand));
     sim_net_on_frames(world->net, frame_measure);
+    sim_net_on_written(world->net, checks_written, world);
     set_weather(world);
     world->checks = checks_new(world);
     world->clients = clients_new(world);
