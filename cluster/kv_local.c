@@ -223,7 +223,8 @@ bool reads_turn(struct node *node)
         list_splice_back(&reads->confirmed, &reads->waiting);
         reads->index = 0;
     }
-    if (!list_is_empty(&reads->confirmed) && store_applied(node->store) >= reads->index &&
+    bool is_applied = store_applied(node->store) >= reads->index || MUTANT(READ_BEFORE_APPLIED);
+    if (!list_is_empty(&reads->confirmed) && is_applied &&
         !transfer_holds_store(node)) {
         serve_list(node, &reads->confirmed);
         served = true;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 
 #define PREPARE_RETRY_NS (5 * NS_PER_S)     /* after a full disk */
 
@@ -275,6 +276,8 @@ bool logwriter_turn(struct logwriter *writer, size_t waiting)
     size_t bytes = (size_t)wal_pending_bytes(writer->wal);
     writer->flush = wal_flush_begin(writer->wal);
     swap_lists(writer);
+    if (MUTANT(FLUSH_TOLD_EARLY))
+        settle(writer);
     if (!writer->flush) {               /* what was asked for is on disk already */
         if (wal_is_dead(writer->wal))
             fault(writer, ERR_IO, &(struct err){.text = "the log is dead"});

@@ -109,6 +109,10 @@ static struct hard_state hard_state_at_start(const struct wal_recovery *recovery
         state = (struct hard_state){.term = recovery->mark.term, .commit = state.commit};
     if (state.commit < applied)
         state.commit = applied;
+    if (MUTANT(VOTE_LOST_AT_START))
+        state.vote = RAFT_NOBODY;
+    if (MUTANT(COMMIT_GUESSED_AT_START) && recovery->entry_count)
+        state.commit = recovery->entries[recovery->entry_count - 1].index;
     return state;
 }
 
@@ -421,7 +425,8 @@ void node_installed(struct node *node)
 {
     struct err err = {0};
     applier_restart(&node->applier, node->store, store_applied(node->store));
-    enum err_code code = load_membership(node, &err);
+    enum err_code code =
+        MUTANT(INSTALL_KEEPS_MEMBERS) ? ERR_OK : load_membership(node, &err);
     if (code != ERR_OK) {
         node_fail(node, code, &err);
         return;

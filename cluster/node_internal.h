@@ -11,6 +11,7 @@
 #include "cluster/propose.h"
 #include "cluster/raftlog.h"
 #include "cluster/transfer.h"
+#include "proto/base/mutant.h"
 #include "proto/base/rand.h"
 
 #define PROPOSAL_PATIENCE_NS (500 * NS_PER_MS)  /* unseen so long, a forwarded one is sent again */

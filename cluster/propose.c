@@ -1,6 +1,7 @@
 #include "cluster/propose.h"
 
 #include "proto/base/limits.h"
+#include "proto/base/mutant.h"
 #include "proto/base/varint.h"
 
 #include <inttypes.h>
@@ -410,7 +411,8 @@ int64_t proposer_expire(struct proposer *proposer, int64_t now_ns, bool has_lead
         if (!proposal->request)
             continue;
         if (proposal->request->deadline_ns <= now_ns) {
-            proposer_done(proposer, proposal->request, ERR_TIMEOUT);
+            proposer_done(proposer, proposal->request,
+                          MUTANT(UNKNOWN_TOLD_AS_UNDONE) ? ERR_NO_LEADER : ERR_TIMEOUT);
             proposal->request = NULL;
         } else if (proposal->request->deadline_ns < next) {
             next = proposal->request->deadline_ns;

@@ -110,7 +110,9 @@ static enum err_code mark(struct node *node, raft_index index)
 static void run(struct worker_job *job)
 {
     struct node *node = container_of(job, struct node, snapshotter.job);
-    node->snapshotter.found.durable = store_durable_index(node->store);
+    node->snapshotter.found.durable = MUTANT(MARK_BEFORE_DURABLE)
+                                          ? store_applied(node->store)
+                                          : store_durable_index(node->store);
     find_space(node);
 }
 

@@ -18,7 +18,7 @@ void store_mark_release(struct store_mark *mark)
 
 static void mark_of_store(struct store *store, struct store_mark *ret)
 {
-    *ret = (struct store_mark){.applied = store->state.applied,
+    *ret = (struct store_mark){.applied = store->state.applied + MUTANT(SNAPSHOT_NOT_WHOLE),
                                .term = store->state.term,
                                .revision = store->state.revision};
     buf_assign(&ret->configuration, buf_bytes(&store->configuration));
@@ -61,7 +61,7 @@ static enum err_code adopt(struct store *store, const struct store_options *opti
     store_identity_put(store, options);
     code = batch_write(store->batch, err);
     batch_clear(store->batch);
-    return code ? code : store_checkpoint(store, err);
+    return code || MUTANT(SNAPSHOT_NOT_DURABLE) ? code : store_checkpoint(store, err);
 }
 
 enum err_code store_adopt(const struct store_options *options, struct store_mark *ret,

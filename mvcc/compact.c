@@ -287,7 +287,8 @@ static enum err_code look_at(struct store *store, struct walk *walk, struct view
         code = forget(store, walk, row->key, &before, err);
     if (code && code != ERR_NOT_FOUND)
         return code;
-    if (this.is_tombstone && row->revision.main < walk->target)
+    kv_rev floor = walk->target + MUTANT(COMPACTION_DROPS_TOMBSTONE);
+    if (this.is_tombstone && row->revision.main < floor)
         return forget(store, walk, row->key, &this, err);
     return ERR_OK;
 }
@@ -303,7 +304,8 @@ static enum err_code rows_gather(struct store *store, const struct view *view,
     size_t count = 0;
     for (; count < COMPACT_STEP_ROWS; count++) {
         code = change_cursor_next(&cursor, &store->scratch, &rows[count], err);
-        if (code || rows[count].revision.main > walk->target)
+        kv_rev last = walk->target + MUTANT(COMPACTION_GOES_BEYOND);
+        if (code || rows[count].revision.main > last)
             break;
     }
     change_cursor_release(&cursor);

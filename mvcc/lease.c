@@ -9,6 +9,7 @@
 #include "proto/base/hash.h"
 #include "proto/base/limits.h"
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 
 #define TABLE_SIZE_FIRST 64             /* a power of two */
 #define SECOND_NS 1000000000LL
@@ -252,6 +253,8 @@ void lessor_apply(struct lessor *lessor, const struct lease_change *change, int6
         lease = add(lessor, change->id);
     lease->ttl_s = change->ttl_s;
     lease->renewed = change->renewed;
+    if (MUTANT(LEASE_ENDS_RENEWED) && change->event == LEASE_RENEWED)
+        now_ns = lease->deadline_ns - whole_time_ns(lease);
     arm(lessor, lease, later(now_ns, whole_time_ns(lease)));
 }
 

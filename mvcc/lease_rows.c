@@ -201,7 +201,8 @@ enum err_code lease_rows_revoke(struct txn *txn, int64_t id, struct lease_change
         code = keys_gather(&txn->view, id, &txn->arena, &first, &count, err);
     if (code)
         return code;
-    for (const struct hanging *one = first; one && !code; one = one->next)
+    for (const struct hanging *one = MUTANT(LEASE_LEAVES_KEYS) ? NULL : first; one && !code;
+         one = one->next)
         code = key_end(txn, one->key, id, err);
     CHECK(code == ERR_OK || err_kind(code) == ERR_KIND_FAULT);
     if (code)
@@ -217,7 +218,8 @@ enum err_code lease_rows_expire(struct txn *txn, int64_t id, raft_index renewal,
 {
     struct lease_row row;
     enum err_code code = lease_row_get(txn->batch, id, &row, err);
-    if (code == ERR_NOT_FOUND || (!code && row.renewal != renewal)) {
+    bool was_renewed = !code && row.renewal != renewal && !MUTANT(LEASE_ENDS_UNSEEN);
+    if (code == ERR_NOT_FOUND || was_renewed) {
         *ret_change = (struct lease_change){.event = LEASE_NONE, .id = id};
         return ERR_OK;
     }

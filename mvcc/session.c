@@ -16,6 +16,7 @@
 #include "proto/base/limits.h"
 #include "proto/base/list.h"
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 #include "proto/base/varint.h"
 
 #define ROW_KEY_SIZE 9
@@ -344,6 +345,8 @@ void sessions_finish(struct sessions *sessions, uint64_t id, uint64_t number, ui
 {
     struct session *session = session_find(sessions, id);
     CHECK(session && session->is_dirty);
+    if (MUTANT(REPEAT_APPLIED))
+        return;
     size_t place = answer_place(session, number);
     CHECK(place == session->count || session->answers[place].number != number);
     CHECK(session->count < SESSION_OPEN_MAX);
@@ -364,7 +367,7 @@ void sessions_flush(struct sessions *sessions)
     for (struct list *link = sessions->by_use.previous; link != &sessions->by_use;
          link = link->previous) {
         struct session *session = container_of(link, struct session, by_use);
-        if (!session->is_dirty)
+        if (!session->is_dirty || MUTANT(ANSWERS_NOT_KEPT))
             break;
         row_put(sessions, session);
     }

@@ -405,7 +405,7 @@ static void txn_end(struct store *store, struct txn *txn)
 {
     store->scratch = txn->arena;
     if (txn->sub > 0)
-        store->state.revision = txn->main;
+        store->state.revision = txn->main + (MUTANT(REVISION_PER_OPERATION) ? txn->sub - 1 : 0);
 }
 
 /* RESULT codes go into the answer; FAULT kinds are returned. */
@@ -424,6 +424,8 @@ static enum err_code apply_txn(struct store *store, const struct entry_request *
                                struct store_result *ret, struct err *err)
 {
     struct txn txn = txn_start(store, request);
+    if (MUTANT(APPLY_SEES_WAITER))
+        txn.time += want;
     struct arena *arena = want ? &ret->arena : &txn.arena;
     ret->result.kind = KV_OP_TXN;
     enum err_code code = kv_validate_txn(&request->txn, &ret->err);
@@ -650,6 +652,8 @@ enum err_code store_commit(struct store *store, struct err *err)
         return ERR_OK;
     sessions_flush(store->sessions);
     quota_flush(store->quota, store->batch);
+    if (MUTANT(INDEX_APART) && batch_write(store->batch, err) == ERR_OK)
+        batch_clear(store->batch);
     state_put(store);
     size_t bytes = batch_bytes(store->batch);
     enum err_code code = batch_write(store->batch, err);
@@ -704,7 +708,8 @@ static enum err_code read_begin(struct store *store, kv_rev revision, bool passi
         if (!code)
             code = range_check_revision(revision, floor, newest, err);
         if (!code && (revision || newest >= floor)) {
-            *ret = (struct reading){view, revision ? revision : newest, newest};
+            kv_rev at = MUTANT(OLD_READ_SEES_NEXT) ? revision + 1 : revision;
+            *ret = (struct reading){view, revision ? at : newest, newest};
             return ERR_OK;
         }
         view_release(&view);

@@ -11,6 +11,7 @@
 #include "mvcc/store.h"
 #include "mvcc/txn.h"
 #include "mvcc/written.h"
+#include "proto/base/mutant.h"
 
 #define STORE_FORMAT 2
 

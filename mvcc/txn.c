@@ -445,6 +445,8 @@ static enum err_code do_delete(struct txn *txn, const struct kv_delete *del, boo
     if (want_previous)
         ret->del.previous = ARENA_NEW_ARRAY(arena, struct kv_item, (size_t)count);
     for (struct doomed *one = first; one && !code; one = one->next, i++) {
+        if (MUTANT(DELETE_MISSES_LAST) && !one->next && del->range_end.size)
+            break;
         if (want_previous)
             code = item_of(txn, one->key, &one->head, arena, &ret->del.previous[i], err);
         if (!code)
@@ -508,6 +510,8 @@ enum err_code txn_apply(struct txn *txn, const struct kv_txn *request, bool want
     struct path path;
     struct weight weight = {0};
     CHECK(txn->sub == 0);
+    if (MUTANT(COMPARE_IS_STALE))
+        txn->at = txn->store->revision;
     enum err_code code = decide(txn, request, &path, err);
     if (!code)
         code = check_path(txn, &path, &weight, err);

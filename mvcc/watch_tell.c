@@ -6,6 +6,7 @@
 #include "mvcc/system.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 
 /* Room for one more in a growing array. */
 static void *array_grow(void *array, size_t count, size_t *capacity, size_t item_size)
@@ -191,7 +192,7 @@ static enum err_code previous_head(struct watch_tell *tell, const struct watch_d
                                    struct bytes *ret_value, struct err *err)
 {
     const struct written_version *written = draft->written;
-    kv_rev before = draft->head.mod.main - 1;
+    kv_rev before = draft->head.mod.main - 1 - MUTANT(WATCH_PREVIOUS_OLDER);
     if (draft->is_repeated)
         return index_get(view, draft->key, before, &tell->arena, ret, ret_value, err);
     if (written && written->has_old) {

@@ -63,7 +63,8 @@ static enum err_code run_piece(struct wal_flush_job *job, const struct piece *pi
     if (code)
         return code;
     return disk_write(job->disk, job->file, piece->offset,
-                      job->batch->bytes.data + piece->start, piece->size, true, &job->err);
+                      job->batch->bytes.data + piece->start, piece->size,
+                      !MUTANT(LOG_NOT_SYNCED), &job->err);
 }
 
 void wal_flush_run(struct wal_flush_job *job)

@@ -30,6 +30,8 @@ struct wal_prepare_job {
 void wal_release(struct wal *wal, raft_index index)
 {
     CHECK(index <= wal->durable_mark);
+    if (MUTANT(RELEASE_BEYOND_MARK))
+        index = wal->last_index;
     while (wal->released_count < wal->segment_count) {
         const struct segment *segment = &wal->segments[wal->released_count];
         if (segment->number >= wal->durable_segment || segment->last_index > index)

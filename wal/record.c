@@ -2,6 +2,7 @@
 
 #include "proto/base/check.h"
 #include "proto/base/crc32c.h"
+#include "proto/base/mutant.h"
 #include "proto/base/hash.h"
 
 static const uint8_t head_magic[8] = {'c', 'o', 'n', 'c', 'w', 'a', 'l', '\n'};
@@ -105,7 +106,7 @@ enum record_fault record_decode(struct bytes from, uint32_t seed, struct record 
     if (size > from.size)
         return RECORD_CUT;
     uint32_t checksum = record_checksum(at, size, seed), payload_size = get_le32(at + 4);
-    if (checksum != get_le32(at))
+    if (checksum != get_le32(at) && !MUTANT(TORN_RECORD_TAKEN))
         return RECORD_DAMAGED;
     if (at[28] < RECORD_HEAD || at[28] > RECORD_END || at[30] || at[31] ||
         !is_zero(at + RECORD_HEADER_SIZE + payload_size, size - RECORD_HEADER_SIZE - payload_size))
@@ -117,7 +118,7 @@ enum record_fault record_decode(struct bytes from, uint32_t seed, struct record 
         .offset = get_le32(at + 16),
         .previous = get_le32(at + 20),
         .opening = get_le32(at + 24),
-        .checksum = checksum,
+        .checksum = MUTANT(TORN_RECORD_TAKEN) ? get_le32(at) : checksum,
         .payload = bytes_of(at + RECORD_HEADER_SIZE, payload_size),
         .size = size,
     };

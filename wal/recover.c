@@ -7,6 +7,7 @@
 #include "proto/base/check.h"
 #include "proto/base/crc32c.h"
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 
 #define BLOCK_SIZE 4096             /* what one direct read covers at least */
 #define SCAN_SIZE (256 * 1024)
@@ -328,7 +329,7 @@ static enum err_code scan_behind(struct recover *recover, struct err *err)
         enum err_code code = scan_segment(recover, number, &scan, err);
         if (code)
             return code;
-        if (scan.durable) {
+        if (scan.durable && !MUTANT(DAMAGE_CUT_OFF)) {
             char why[160];
             snprintf(why, sizeof why, "%s, and a later flush began at offset %" PRIu64
                      " of segment %" PRIu64, record_fault_text(recover->fault),

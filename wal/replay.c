@@ -4,6 +4,7 @@
 
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 
 static void drop_from(struct replay *replay, size_t keep)
 {
@@ -54,6 +55,8 @@ static const char *on_entry(struct replay *replay, const struct record *record)
         return "the entry lies below the mark";
     if (entry.index > replay->last + 1 && replay->seen_entry)
         return "entries are missing before this one";
+    if (MUTANT(TAIL_NOT_CUT) && replay->count > 0 && entry.index <= replay->last)
+        return NULL;
     if (replay->count > 0) {
         raft_index first = replay->entries[0].index;
         drop_from(replay, entry.index <= first ? 0 : (size_t)(entry.index - first));

@@ -2,6 +2,7 @@
 #ifndef WAL_WAL_INTERNAL_H
 #define WAL_WAL_INTERNAL_H
 
+#include "proto/base/mutant.h"
 #include "wal/folder.h"
 #include "wal/record.h"
 #include "wal/recover.h"

@@ -104,7 +104,8 @@ void raft_step_vote(struct raft *raft, const struct raft_message *message)
                     (raft->vote == RAFT_NOBODY && raft->leader == RAFT_NOBODY) ||
                     (message->type == RAFT_MSG_PRE_VOTE && message->term > raft->term);
     struct entry_mark theirs = {message->log_term, message->index};
-    bool grant = can_vote && raft_log_is_up_to_date(&raft->log, theirs);
+    bool grant = can_vote && (raft_log_is_up_to_date(&raft->log, theirs) ||
+                              MUTANT(VOTE_FOR_SHORTER_LOG));
     TRACE(raft->config.trace,
           "raft id=%" PRIu64 " %s=%" PRIu64 " term=%" PRIu64 " log=%" PRIu64 "/%" PRIu64,
           raft->config.id, grant ? "grants" : "rejects", message->from, message->term, theirs.term,
@@ -119,7 +120,7 @@ void raft_step_vote(struct raft *raft, const struct raft_message *message)
                                   });
     if (grant && message->type == RAFT_MSG_VOTE) {
         raft->election_elapsed = 0;
-        raft->vote = message->from;
+        raft->vote = MUTANT(VOTE_NOT_REMEMBERED) ? RAFT_NOBODY : message->from;
     }
 }
 

@@ -275,10 +275,17 @@ bool raft_log_maybe_append(struct raft *raft, const struct raft_message *message
                            raft_index *ret_last)
 {
     struct raft_log *log = &raft->log;
-    if (!raft_log_matches(log, (struct entry_mark){message->log_term, message->index}))
+    bool matches = raft_log_matches(log, (struct entry_mark){message->log_term, message->index});
+    if (MUTANT(PREVIOUS_NOT_COMPARED))
+        matches = message->index <= raft_log_last_index(log);
+    if (!matches)
         return false;
     raft_index last = message->index + message->entry_count;
     size_t place = find_difference(log, message->entries, message->entry_count);
+    if (MUTANT(APPEND_CUTS_TAIL))
+        place = 0;
+    if (MUTANT(CONFLICT_KEPT) && message->index + place < raft_log_last_index(log))
+        place = (size_t)min_u64(message->entry_count, raft_log_last_index(log) - message->index);
     if (place < message->entry_count)
         raft_log_append(raft, message->entries + place, message->entry_count - place);
     raft_log_commit_to(log, min_u64(message->commit, last));
@@ -324,9 +331,10 @@ void raft_log_accept_unstable(struct raft_log *log)
 
 void raft_log_stable_to(struct raft_log *log, struct entry_mark mark)
 {
-    if (mark.index < log->offset || mark.index - log->offset >= log->count ||
-        unstable_at(log, mark.index)->term != mark.term)
-        return; /* replaced or dropped meanwhile */
+    if (mark.index < log->offset || mark.index - log->offset >= log->count)
+        return; /* dropped meanwhile */
+    if (unstable_at(log, mark.index)->term != mark.term && !MUTANT(STALE_APPEND_ANSWER))
+        return; /* replaced meanwhile */
     size_t durable = (size_t)(mark.index + 1 - log->offset);
     drop_unstable(log, 0, durable);
     log->count -= durable;

@@ -15,12 +15,15 @@ uint64_t quorum_committed(const struct raft_id_set *voters, acked_function *acke
         reached[place] = index;
     }
     /* From here to the end are just as many as make a majority. */
-    return reached[voters->count - (voters->count / 2 + 1)];
+    return reached[MUTANT(COMMIT_BY_HALF) ? voters->count / 2
+                                          : voters->count - (voters->count / 2 + 1)];
 }
 
 uint64_t quorum_joint_committed(const struct raft_conf_state *config, acked_function *acked,
                                 const void *context)
 {
+    if (MUTANT(COMMIT_BY_ONE_MAJORITY))
+        return quorum_committed(&config->voters, acked, context);
     return min_u64(quorum_committed(&config->voters, acked, context),
                    quorum_committed(&config->voters_outgoing, acked, context));
 }
@@ -29,6 +32,8 @@ enum vote_result quorum_vote(const struct raft_id_set *voters, const struct raft
                              const struct raft_id_set *granted)
 {
     size_t yes = 0, missing = 0, majority = voters->count / 2 + 1;
+    if (MUTANT(VOTE_BY_HALF))
+        majority = (voters->count + 1) / 2;
     if (voters->count == 0)
         return VOTE_WON;
     for (size_t i = 0; i < voters->count; i++) {
@@ -48,7 +53,7 @@ enum vote_result quorum_joint_vote(const struct raft_conf_state *config,
 {
     enum vote_result incoming = quorum_vote(&config->voters, voted, granted);
     enum vote_result outgoing = quorum_vote(&config->voters_outgoing, voted, granted);
-    if (incoming == outgoing)
+    if (incoming == outgoing || MUTANT(VOTE_BY_ONE_MAJORITY))
         return incoming;
     if (incoming == VOTE_LOST || outgoing == VOTE_LOST)
         return VOTE_LOST;

@@ -116,8 +116,13 @@ static bool is_vote(enum raft_message_type type)
 /* Rejections wait for the write too: they may rest on a vote or on entries not yet durable. So does
  * a request for votes: it says how long the log is, and a vote for it must not reach a candidate
  * that has crashed, lost the end of its log and its term, and stands in the same term again. */
-static bool waits_for_write(const struct raft *raft, enum raft_message_type type)
+static bool waits_for_write(const struct raft *raft, const struct raft_message *message)
 {
+    enum raft_message_type type = message->type;
+    if (MUTANT(VOTE_BEFORE_FLUSH) && type == RAFT_MSG_VOTE_RESP && message->to != raft->config.id)
+        return false;
+    if (MUTANT(ACK_BEFORE_FLUSH) && type == RAFT_MSG_APP_RESP && message->to != raft->config.id)
+        return false;
     return type == RAFT_MSG_APP_RESP || type == RAFT_MSG_VOTE_RESP ||
            type == RAFT_MSG_PRE_VOTE_RESP ||
            (type == RAFT_MSG_VOTE && !raft->config.eager_vote_requests);
@@ -136,7 +141,7 @@ void raft_send(struct raft *raft, struct raft_message message)
     CHECK(is_vote(message.type) == (message.term != 0));
     if (!is_vote(message.type) && !has_no_term(message.type))
         message.term = raft->term;
-    if (waits_for_write(raft, message.type)) {
+    if (waits_for_write(raft, &message)) {
         outbox_push_after(raft, &message);
     } else {
         CHECK(message.to != raft->config.id);
@@ -364,7 +369,12 @@ enum err_code raft_step_local(struct raft *raft, const struct raft_message *mess
         raft_learn_commit(raft, message);
     if (message->term > raft->term && !step_higher_term(raft, message))
         return ERR_OK;
-    if (message->term != 0 && message->term < raft->term) {
+    bool is_stale = message->term != 0 && message->term < raft->term;
+    if (MUTANT(STALE_LEADER_OBEYED) && message->type == RAFT_MSG_APP && raft->role == RAFT_FOLLOWER)
+        is_stale = false;
+    if (MUTANT(STALE_APPEND_ANSWER) && message->type == RAFT_MSG_STORAGE_APPEND_RESP)
+        is_stale = false;
+    if (is_stale) {
         step_lower_term(raft, message);
         return ERR_OK;
     }

@@ -13,6 +13,7 @@
 
 #include "cluster/raft/raft.h"
 #include "proto/base/check.h"
+#include "proto/base/mutant.h"
 #include "proto/base/rand.h"
 
 /* Read requests that wait for a quorum or for the first commit of a term; more are refused. */

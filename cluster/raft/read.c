@@ -71,7 +71,8 @@ static void begin(struct raft *raft, struct read_request request)
     bool is_only_voter = config->voters.count == 1 && !config_is_joint(config) &&
                          config_has_voter(config, raft->config.id);
     request.index = raft->log.committed;
-    if (is_only_voter || raft->config.read_only == RAFT_READ_LEASE_BASED) {
+    if (is_only_voter || raft->config.read_only == RAFT_READ_LEASE_BASED ||
+        MUTANT(READ_WITHOUT_QUORUM)) {
         answer(raft, &request);
         return;
     }
@@ -89,7 +90,7 @@ void raft_read_request_step(struct raft *raft, const struct raft_message *messag
         .index = raft->log.committed,
         .context = message->entries[0].payload,
     };
-    if (!raft_committed_in_term(raft))
+    if (!raft_committed_in_term(raft) && !MUTANT(READ_BEFORE_OWN_COMMIT))
         queue_push(raft, &raft->pending_reads, request);
     else
         begin(raft, request);

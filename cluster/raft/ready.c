@@ -10,7 +10,7 @@
  * as a whole. */
 static bool applies_unstable(const struct raft *raft)
 {
-    return !raft->config.async_storage_writes;
+    return !raft->config.async_storage_writes || MUTANT(APPLY_BEFORE_FLUSH);
 }
 
 static bool soft_changed(const struct raft *raft)

@@ -41,6 +41,8 @@ bool raft_append(struct raft *raft, struct entry *entries, size_t count)
     if (!increase_uncommitted(raft, raft_payloads_size(entries, count)))
         return false;
     raft_log_append(raft, entries, count);
+    if (MUTANT(LEADER_COUNTS_EARLY))
+        progress_maybe_update(raft_progress(raft, raft->config.id), last + count);
     raft_send(raft, (struct raft_message){
                         .type = RAFT_MSG_APP_RESP, .to = raft->config.id, .index = last + count});
     return true;
@@ -52,7 +54,8 @@ static bool refuses_change(const struct raft *raft, const struct raft_conf_chang
     bool leaves = change->count == 0;
     if (raft->config.disable_conf_change_validation)
         return false;
-    return raft->pending_conf_index > raft->log.applied || joint != leaves;
+    return (raft->pending_conf_index > raft->log.applied && !MUTANT(CHANGE_WHILE_PENDING)) ||
+           joint != leaves;
 }
 
 /* A change that is refused becomes an empty entry in place, so that the entries proposed with it
@@ -69,6 +72,8 @@ static void check_change(struct raft *raft, struct entry *entry, size_t place)
         *entry = (struct entry){.type = ENTRY_NORMAL};
     } else {
         raft->pending_conf_index = raft_log_last_index(&raft->log) + place + 1;
+        if (MUTANT(CHANGE_COUNTS_EARLY) && change.count == 1)
+            (void)!raft_apply_conf_change(raft, &change, NULL, NULL);
     }
 }
 
@@ -135,6 +140,8 @@ void raft_broadcast_append(struct raft *raft)
 static void send_heartbeat(struct raft *raft, struct progress *progress, struct bytes context)
 {
     raft_index commit = min_u64(progress->match, raft->log.committed);
+    if (MUTANT(COMMIT_BEYOND_MATCH))
+        commit = min_u64(progress->next - 1, raft->log.committed);
     raft_send(raft, (struct raft_message){
                         .type = RAFT_MSG_HEARTBEAT,
                         .to = progress->id,
@@ -167,7 +174,9 @@ bool raft_maybe_commit(struct raft *raft)
     uint64_t index = quorum_joint_committed(&raft->tracker.config, match_of, &raft->tracker);
     for (size_t i = 0; i < raft->required.count; i++)
         index = min_u64(index, match_of(&raft->tracker, raft->required.ids[i]));
-    if (index <= raft->log.committed || raft_log_term_within(&raft->log, index) != raft->term)
+    if (index <= raft->log.committed)
+        return false;
+    if (raft_log_term_within(&raft->log, index) != raft->term && !MUTANT(OLD_TERM_BY_COUNT))
         return false;
     raft_log_commit_to(&raft->log, index);
     return true;
@@ -214,7 +223,8 @@ enum err_code raft_step_append_response(struct raft *raft, struct progress *prog
     if (message->index > raft_log_last_index(&raft->log))
         return ERR_INVALID;
     bool probing = progress->match == message->index && progress->state == RAFT_PROBE;
-    if (!progress_maybe_update(progress, message->index) && !probing)
+    if (!progress_maybe_update(progress, message->index) && !probing &&
+        !MUTANT(LEADER_COUNTS_EARLY))
         return ERR_OK;
     move_on(raft, progress, message->index);
     if (raft_maybe_commit(raft)) {

@@ -58,14 +58,14 @@ static enum err_code restore(struct raft *raft, const struct raft_snapshot *snap
     struct entry_mark mark = {snapshot->mark.term, snapshot->mark.index};
     struct raft_conf_state state;
     struct tracker tracker = {0};
-    if (mark.index <= raft->log.committed)
+    if (mark.index <= raft->log.committed && !MUTANT(SNAPSHOT_OVER_NEWER))
         return ERR_EXISTS;
     if (raft_conf_state_decode(blob_bytes(snapshot->mark.configuration), &state) != ERR_OK ||
         tracker_restore(&tracker, mark.index, &state, NULL) != ERR_OK)
         return ERR_INVALID;
     if (!names(&state, raft->config.id))
         return ERR_EXISTS;
-    if (raft_log_matches(&raft->log, mark)) {
+    if (raft_log_matches(&raft->log, mark) && !MUTANT(SNAPSHOT_OVER_NEWER)) {
         raft_log_commit_to(&raft->log, mark.index);
         return ERR_EXISTS;
     }
