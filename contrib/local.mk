@@ -46,7 +46,7 @@ fuzz:
 	  `ls -d $(srcdir)/tests/fuzz/corpus/$(TARGET) 2>/dev/null`
 
 clean-local:
-	rm -rf asan ubsan tsan cover cover-raft fuzz variant-source
+	rm -rf asan ubsan tsan cover cover-raft mutants fuzz variant-source
 
 completiondir = $(datarootdir)/bash-completion/completions
 dist_completion_DATA = contrib/completion/concordfs

@@ -7,6 +7,7 @@ SIM_SOURCES = \
 	tests/sim/checks.c tests/sim/checks.h tests/sim/checks_internal.h \
 	tests/sim/clients.c tests/sim/clients.h tests/sim/clients_internal.h tests/sim/watchers.c \
 	tests/sim/faults.c tests/sim/faults_internal.h tests/sim/damage.c tests/sim/operator.c \
+	tests/sim/mutants.c tests/sim/mutants.h \
 	tests/sim/sim_host.c tests/sim/sim_host.h \
 	tests/sim/sim_model.c tests/sim/sim_model.h \
 	tests/sim/sim_params.c tests/sim/sim_params.h \
@@ -39,5 +40,12 @@ sim-leveldb: tests/sim/simulate
 	rm -rf "$$folder"; exit $$status
 sim-twice: tests/sim/simulate
 	tests/sim/simulate --twice $(SEEDS)
+# Each planted bug (proto/base/mutant.h) is switched on until a checker notices; built with VERIFY, and
+# optimised, in a folder of its own.
+.PHONY: sim-mutants
+sim-mutants:
+	@$(SHELL) $(srcdir)/contrib/variant mutants --enable-debug CFLAGS='-O2 -g' CC='$(CC)' -- \
+	  tests/sim/simulate
+	mutants/tests/sim/simulate --mutants $(MUTANTS) $(SIM_FLAGS)
 soak: tests/sim/simulate
 	tests/sim/simulate --seconds $$(($(HOURS) * 3600)) $(SIM_FLAGS)

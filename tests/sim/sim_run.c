@@ -84,14 +84,14 @@ static void settle(struct world *world)
 {
     int64_t healed_ns = world->now_ns;
     if (!step_until(world, healed_ns + progress_bound_ns(world), has_progressed)) {
-        world_fail(world, "no progress %" PRId64 " ms after everything was mended",
-                   (int64_t)((world->now_ns - healed_ns) / NS_PER_MS));
+        world_stuck(world, "no progress %" PRId64 " ms after everything was mended",
+                    (int64_t)((world->now_ns - healed_ns) / NS_PER_MS));
         return;
     }
     world->totals.recovery_ns_max = world->now_ns - healed_ns;
     if (!step_until(world, healed_ns + SETTLE_MAX_NS, is_settled)) {
-        world_fail(world, "the members are not equal %" PRId64 " s after everything was mended",
-                   (int64_t)((world->now_ns - healed_ns) / NS_PER_S));
+        world_stuck(world, "the members are not equal %" PRId64 " s after everything was mended",
+                    (int64_t)((world->now_ns - healed_ns) / NS_PER_S));
         return;
     }
     /* Watches ask how far they are every now and then. */
@@ -99,7 +99,7 @@ static void settle(struct world *world)
     while (world->now_ns < end_ns && world_step(world))
         ;
     if (!world->has_failed && !step_until(world, healed_ns + 2 * SETTLE_MAX_NS, is_settled))
-        world_fail(world, "the members were equal and do not stay so");
+        world_stuck(world, "the members were equal and do not stay so");
 }
 
 static bool is_never_reached(struct world *world)
@@ -167,8 +167,10 @@ void run_here(const struct sim_params *params, struct trace *trace, const char *
     for (size_t i = 0; i < world->host_count; i++)
         world->totals.faults[WORLD_installs] += world->hosts[i].counters.installs;
     world->totals.net = *sim_net_counters(world->net);
-    *ret = (struct run_result){
-        .failed = world->has_failed, .hash = world->hash, .totals = world->totals};
+    *ret = (struct run_result){.failed = world->has_failed,
+                               .is_stuck = world->is_stuck,
+                               .hash = world->hash,
+                               .totals = world->totals};
     snprintf(ret->failure, sizeof ret->failure, "%s", world->failure);
     world_release(world);
     free(world);
@@ -213,7 +215,8 @@ static void child_end(struct run_child *child, struct run_result *ret)
     if (size == sizeof *ret)
         return;
     *ret = (struct run_result){.failed = true};
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+    ret->is_stuck = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    if (ret->is_stuck)
         snprintf(ret->failure, sizeof ret->failure, "it did not end");
     else
         snprintf(ret->failure, sizeof ret->failure, "it aborted (signal %d)", WTERMSIG(status));

@@ -7,6 +7,7 @@
 
 struct run_result {
     bool failed;
+    bool is_stuck;              /* it stands still, and that is all */
     uint64_t hash;              /* equal parameters, equal hash */
     char failure[512];          /* in words; "" */
     struct world_totals totals;

@@ -25,16 +25,31 @@ void world_note(struct world *world, uint64_t what, uint64_t value)
     world->hash = hash_bytes(world->hash, bytes_of(words, sizeof words));
 }
 
+static bool fail(struct world *world, const char *format, va_list list)
+{
+    if (world->has_failed)
+        return false;
+    world->has_failed = true;
+    vsnprintf(world->failure, sizeof world->failure, format, list);
+    TRACE(world->trace, "FAILED %s", world->failure);
+    return true;
+}
+
 void world_fail(struct world *world, const char *format, ...)
 {
     va_list list;
-    if (world->has_failed)
-        return;
-    world->has_failed = true;
     va_start(list, format);
-    vsnprintf(world->failure, sizeof world->failure, format, list);
+    (void)fail(world, format, list);
     va_end(list);
-    TRACE(world->trace, "FAILED %s", world->failure);
+}
+
+void world_stuck(struct world *world, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    if (fail(world, format, list))
+        world->is_stuck = true;
+    va_end(list);
 }
 
 /* ---- hosts ---- */
@@ -313,9 +328,9 @@ bool world_step(struct world *world)
         world->steps_now = 0;
     }
     if (++world->steps_now > STEPS_AT_ONCE_MAX)
-        world_fail(world, "time stands still: %s", next == host_ns ? "a host turns for ever"
-                                                 : next == net_ns  ? "the net"
-                                                                   : "clients or faults");
+        world_stuck(world, "time stands still: %s", next == host_ns ? "a host turns for ever"
+                                                  : next == net_ns  ? "the net"
+                                                                    : "clients or faults");
     world->totals.steps++;
     if (next == net_ns)
         world_note(world, 1, sim_net_advance(world->net, world->now_ns));

@@ -77,6 +77,7 @@ struct world {
     uint64_t steps_now;         /* at this instant */
     struct trace *trace;        /* may be NULL */
     bool has_failed;            /* a check: said on stderr, and in failure */
+    bool is_stuck;              /* that is all that failed */
     char failure[512];
     const char *folder;         /* of LevelDB; NULL: in memory */
 };
@@ -95,6 +96,8 @@ bool world_ruin(struct world *world);
 
 /* A check does not hold. The first one counts. */
 void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Nothing goes on that should; nothing wrong was seen. Fails likewise. */
+void world_stuck(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Goes into the hash of the run. */
 void world_note(struct world *world, uint64_t what, uint64_t value);
 

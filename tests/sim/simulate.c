@@ -4,6 +4,7 @@
  *   simulate --seeds COUNT [--from N] [--jobs J]          many, from a fresh number on
  *   simulate --seconds S                                  as many as fit
  *   simulate --twice COUNT                                each twice: equal hashes
+ *   simulate --mutants [NAME..]                           planted bugs: is each noticed?
  *
  * --leveldb FOLDER keeps the stores in LevelDB below that folder. A run that fails is made smaller, and its
  * last line is the command that replays it. Exit status 1: some run failed, or a kind of fault never
@@ -16,17 +17,19 @@
 
 #include "proto/base/check.h"
 #include "proto/base/limits.h"
+#include "tests/sim/mutants.h"
 #include "tests/sim/sim_run.h"
 
 #define JOBS_MAX 16
 #define SECONDS_PER_RUN 120
+#define SECONDS_PER_MUTANT 240
 #define COUNTERS_COUNT_FROM 300     /* runs, from which on every counter must be above zero */
 
 struct settings {
     uint64_t seed, seeds, from, twice;
     int64_t seconds;
     size_t jobs;
-    bool has_seed, has_from, trace, no_shrink;
+    bool has_seed, has_from, trace, no_shrink, mutants;
     const char *folder;
     const char *set[64];
     size_t set_count;
@@ -245,6 +248,7 @@ static const struct option options[] = {
     {"set", required_argument, NULL, 'p'},    {"trace", no_argument, NULL, 'v'},
     {"leveldb", required_argument, NULL, 'l'}, {"no-shrink", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
+    {"mutants", no_argument, NULL, 'm'},
     {NULL, 0, NULL, 0},
 };
 
@@ -260,7 +264,7 @@ static uint64_t number(const char *text)
 }
 
 static const char usage[] =
-    "usage: simulate --seed N | --seeds COUNT | --seconds S | --twice COUNT\n"
+    "usage: simulate --seed N | --seeds COUNT | --seconds S | --twice COUNT | --mutants [NAME..]\n"
     "                [--from N] [--jobs J] [--set NAME=VALUE].. [--trace]\n"
     "                [--leveldb FOLDER] [--no-shrink]\n";
 
@@ -273,6 +277,8 @@ static void help(void)
            "  --seeds COUNT     many, each in a process of its own; what fails is made smaller\n"
            "  --seconds S       as many as fit\n"
            "  --twice COUNT     each twice: the hashes of all that happened must be equal\n"
+           "  --mutants [NAME..]  planted bugs, each until a checker notices it, for --seconds S\n"
+           "                    at most (240 without it); needs --enable-debug\n"
            "  --from N          the first number; without it a fresh one is drawn\n"
            "  --jobs J          processes at a time, up to %d; 2 without it\n"
            "  --set NAME=VALUE  instead of what the number draws; again for another one\n"
@@ -310,9 +316,21 @@ static void take_option(struct settings *settings, int option)
     case 'v': settings->trace = true; break;
     case 'l': settings->folder = optarg; break;
     case 'q': settings->no_shrink = true; break;
+    case 'm': settings->mutants = true; break;
     case 'h': help(); exit(0);
     default: fprintf(stderr, "%s", usage); exit(2);
     }
+}
+
+static int run_mutants(const struct settings *settings, char *const *names, size_t count)
+{
+    return mutants_run(&(struct mutants_options){
+        .names = names,
+        .count = count,
+        .from = settings->from,
+        .seconds = settings->seconds ? settings->seconds : SECONDS_PER_MUTANT,
+        .jobs = settings->jobs,
+    });
 }
 
 int main(int argc, char **argv)
@@ -325,6 +343,8 @@ int main(int argc, char **argv)
         settings.from = rand_system_seed() % 1000000000;
     if (settings.jobs < 1 || settings.jobs > JOBS_MAX)
         settings.jobs = 2;
+    if (settings.mutants)
+        return run_mutants(&settings, argv + optind, (size_t)(argc - optind));
     if (settings.has_seed)
         return run_one(&settings);
     if (settings.twice)
