@@ -680,7 +680,8 @@ static uint64_t random_run(uint64_t seed, struct sim_net_counters *ret)
     const struct sim_net_faults faults = {
         .delay_min_ns = 100000, .delay_max_ns = 8 * NS_PER_MS, .late = 20,
         .late_ns = 200 * NS_PER_MS, .fragment = 300, .reset = 5, .corrupt = 10, .refuse = 50,
-        .frame_lost = 30, .frame_doubled = 30, .frame_swapped = 30, .silent = 500,
+        .frame_lost = 30, .frame_doubled = 30, .frame_swapped = 30, .frame_again = 30,
+        .silent = 500,
         .unsent_bytes = 15,
     };
     struct rand rand;
