@@ -322,8 +322,14 @@ bool handle_may_answer_estale(struct handles *handles, pid_t thread)
         estale_sweep(handles, now);
     if (handles->estale_count == ESTALE_THREADS_MAX)
         return false;
-    handles->estale[handles->estale_count++] = (struct estale){thread, now};
+    handles->estale[handles->estale_count++] = (struct estale){thread, now, handles->fs->requests};
     return true;
+}
+
+bool handle_walked_since_estale(struct handles *handles, pid_t thread, const struct node *node)
+{
+    const struct estale *found = estale_find(handles, thread);
+    return found && node->kind == NODE_LIVE && node->told.request > found->request;
 }
 
 /* ---- pending names ---- */

@@ -47,6 +47,7 @@ struct content {
 struct estale {
     pid_t thread;
     int64_t at_ms;
+    uint64_t request;                       /* fs->requests at that answer */
 };
 
 struct handles {
@@ -156,6 +157,9 @@ void handle_on_staged(struct handle *handle);
 bool handle_belongs_to(const struct handle *handle, pid_t thread);
 /* ESTALE may be answered to this thread: once. */
 bool handle_may_answer_estale(struct handles *handles, pid_t thread);
+/* This thread was sent back, has walked to this node since, and is on its way still: what stood there then
+ * is what it looks for. */
+bool handle_walked_since_estale(struct handles *handles, pid_t thread, const struct node *node);
 void handle_forget_estale(struct handles *handles, pid_t thread);
 kv_time handle_now(void);               /* this host's clock */
 void meta_copy(struct meta *to, const struct meta *from, struct arena *arena);

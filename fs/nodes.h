@@ -65,6 +65,7 @@ struct node {
         struct stat attr;
         kv_rev create_revision, mod_revision, meta_mod_revision;
         kv_rev directory_create_revision;   /* of the directory's record; 0: implicit */
+        uint64_t request;       /* fs->requests at the last answer that entered it */
     } told;
 
     /* handle.c's */

@@ -510,6 +510,7 @@ static void fill_entry(struct fs *fs, struct node *node, const struct fs_file *f
                        struct kernel_entry *ret)
 {
     cache_told(node, file);
+    node->told.request = fs->requests;
     node_looked_up(node);
     ret->node = node->id;
     ret->attr = file->attr;

@@ -10,7 +10,7 @@
 
 #include "fs/cache.h"
 #include "fs/control.h"
-#include "fs/handle.h"
+#include "fs/handle_internal.h"
 #include "fs/snapshot.h"
 #include "fs/tree.h"
 #include "proto/base/check.h"
@@ -88,10 +88,11 @@ static void getattr_on_stat(struct fs_op *op, enum err_code code)
     struct node *node = op->node;
     if (code == ERR_NOT_FOUND) {
         node_remove(&op->fs->nodes, node);
-        if (node->handle_count)
-            answer_gone(op);
-        else
+        /* A walk that found it replaced is walked again, once; then it is told what it had found. */
+        if (!node->handle_count && handle_may_answer_estale(op->fs->handles, op->request.pid))
             op_answer_errno(op, ESTALE);
+        else
+            answer_gone(op);
     } else if (code != ERR_OK) {
         op_answer_code(op, code, false);
     } else {

@@ -208,6 +208,11 @@ static void open_on_stat(struct fs_op *op, enum err_code code)
         op_answer_errno(op, ESTALE);
         return;
     }
+    if (code == ERR_NOT_FOUND && handle_walked_since_estale(op->fs->handles, op->request.pid, op->node)) {
+        node_remove(&op->fs->nodes, op->node);
+        open_removed(op);
+        return;
+    }
     if (code == ERR_NOT_FOUND) {
         handle_forget_estale(op->fs->handles, op->request.pid);
         open_fail(op, code);

@@ -191,6 +191,37 @@ static void test_replaced_twice_on_the_way(void **state)
     sim_release(mount, &file);
 }
 
+/* The same when the mount itself has not heard of the replacing yet: what the store has goes first, whoever
+ * asks, the permission check or the OPEN. */
+static void test_replaced_twice_elsewhere(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file;
+    uint64_t first, second;
+    kv_direct_other_put(&mount->direct, "/f", "one");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &first), 0);
+    kv_direct_other_delete(&mount->direct, "/f");
+    kv_direct_other_put(&mount->direct, "/f", "two");
+    assert_int_equal(sim_getattr(mount, first, P1), -ESTALE);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &second), 0);
+    kv_direct_other_delete(&mount->direct, "/f");
+    kv_direct_other_put(&mount->direct, "/f", "three");
+    assert_int_equal(sim_getattr(mount, second, P1), 0);
+    assert_int_equal(sim_open(mount, second, O_RDONLY, P1, &file), 0);
+    assert_reads(mount, &file, "two");
+    sim_release(mount, &file);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &first), 0);
+    kv_direct_other_delete(&mount->direct, "/f");
+    assert_int_equal(sim_open(mount, first, O_RDONLY, P1, &file), -ESTALE);
+    kv_direct_other_put(&mount->direct, "/f", "four");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &second), 0);
+    kv_direct_other_delete(&mount->direct, "/f");
+    assert_int_equal(sim_open(mount, second, O_RDONLY, P1, &file), 0);
+    assert_reads(mount, &file, "four");
+    sim_release(mount, &file);
+    assert_int_equal(sim_open(mount, second, O_RDONLY, P1, &file), -ESTALE);
+}
+
 /* A version that nobody has read is gone with its compaction, whatever handle is pinned to it. */
 static void test_a_compacted_version_is_stale(void **state)
 {
@@ -496,6 +527,7 @@ int main(void)
         WITH_MOUNT(test_fstat_agrees_with_read),
         WITH_MOUNT(test_estale_once),
         WITH_MOUNT(test_replaced_twice_on_the_way),
+        WITH_MOUNT(test_replaced_twice_elsewhere),
         WITH_MOUNT(test_a_compacted_version_is_stale),
         WITH_MOUNT(test_page_faults_do_not_mix),
         WITH_MOUNT(test_unlinked_open),
