@@ -622,6 +622,40 @@ static void test_frames(void **state)
     assert_int_equal(sim_net_counters(sim)->frames_swapped, 3);
 }
 
+/* On whichever stream of the link the next one goes. */
+static void test_frames_again(void **state)
+{
+    (void)state;
+    struct sim_net_faults again = good;
+    again.frame_again = 1000;
+    listen_at(two, "two");
+    sim_net_on_frames(sim, measure);
+    talk_frames(&again, "A1b2C3d4", "A1b2C3d4b2");
+    talk_frames(&again, "E5f6", "E5f6d4");
+    assert_int_equal(sim_net_counters(sim)->frames_again, 2);
+}
+
+static void note_written(void *context, uint64_t host, struct bytes from)
+{
+    assert_int_equal(host, 1);
+    buf_append(context, from);
+}
+
+/* Before anything happens to it. */
+static void test_written(void **state)
+{
+    (void)state;
+    struct buf written = {0};
+    struct sim_net_faults lost = good;
+    lost.frame_lost = 1000;
+    listen_at(two, "two");
+    sim_net_on_frames(sim, measure);
+    sim_net_on_written(sim, note_written, &written);
+    talk_frames(&lost, "A1b2C3d4", "A1C3");
+    assert_true(bytes_equal(buf_bytes(&written), BYTES_LITERAL("A1b2C3d4")));
+    buf_release(&written);
+}
+
 static void test_refuse(void **state)
 {
     (void)state;
@@ -753,6 +787,8 @@ int main(void)
         TEST(test_cut_into_pieces),
         TEST(test_corrupt),
         TEST(test_frames),
+        TEST(test_frames_again),
+        TEST(test_written),
         TEST(test_refuse),
         cmocka_unit_test(test_random),
     };
