@@ -184,15 +184,27 @@ void operator_change_two(struct world *world)
         (struct purpose){.kind = WORLD_joint_changes});
 }
 
+/* It is heard and hears nothing: a leader that hands over like that does not know that it did. */
+static void make_deaf(struct world *world, const struct sim_host *host)
+{
+    for (uint64_t other = 1; other <= world->host_count; other++)
+        if (other != host->number)
+            world->cut[other] |= bit(host->number);
+    world_refresh_cuts(world);
+}
+
 void operator_transfer(struct world *world)
 {
     const struct membership *membership = world_membership(world);
-    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    struct sim_host *host = faults_below(world, 2) ? world_leader(world)
+                                                   : faults_draw_host(world, faults_is_up);
     if (!membership || !host || voters(membership) == 0)
         return;
     faults_count(world, WORLD_transfers);
     node_transfer_leader(
         host->node, membership->configuration.voters.ids[faults_below(world, voters(membership))]);
+    if (faults_below(world, 2))
+        make_deaf(world, host);
 }
 
 /* ---- replacing ---- */
