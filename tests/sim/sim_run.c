@@ -49,9 +49,27 @@ static bool has_full_disk(const struct world *world)
     return false;
 }
 
-/* Three election timeouts, by the slowest clock; what messages and flushes take in it; an arrival where
- * a majority waits for one; and what a writer waits that has found its disk full. */
-static int64_t progress_bound_ns(const struct world *world)
+/* How many entries a voter that stays lacks of another's log. */
+static raft_index backlog(struct world *world)
+{
+    const struct membership *membership = world_membership(world);
+    raft_index least = UINT64_MAX, most = 0;
+    for (size_t i = 0; i < world->host_count; i++) {
+        const struct sim_host *host = &world->hosts[i];
+        if (!host->node || !(world->core & bit(host->number)) || !membership ||
+            !membership_is_voter(membership, host->number))
+            continue;
+        raft_index last = raftlog_last(&host->node->raftlog);
+        least = last < least ? last : least;
+        most = last > most ? last : most;
+    }
+    return most > least ? most - least : 0;
+}
+
+/* Three election timeouts, by the slowest clock; what messages and flushes take in it; the appends that
+ * bring who is behind up to where the new leader can commit, one entry each at worst; an arrival where a
+ * majority waits for one; and what a writer waits that has found its disk full. */
+static int64_t progress_bound_ns(struct world *world)
 {
     const struct sim_params *params = world->params;
     int64_t message = (PARAM(params, delay_us) + PARAM(params, delay_spread_us)) * 1000;
@@ -59,7 +77,8 @@ static int64_t progress_bound_ns(const struct world *world)
                     1000;
     int64_t election = 2 * ELECTION_DEFAULT_MS * NS_PER_MS * 1000000 /
                        (1000000 - PARAM(params, clock_rate));
-    return 3 * election + 40 * (message + flush) + (world->needs_snapshot ? ARRIVAL_NS : 0) +
+    int64_t rounds = (int64_t)backlog(world) / PARAM(params, inflight);
+    return 3 * election + (40 + 2 * rounds) * (message + flush) + (world->needs_snapshot ? ARRIVAL_NS : 0) +
            (has_full_disk(world) ? FULL_DISK_NS : 0);
 }
 
