@@ -341,7 +341,10 @@ static void on_soft_state(struct node *node, const struct raft_soft_state *state
           (int)state->role, term);
     node->leader = state->leader;
     node->term = term;
-    node->leader_lost_ns = state->leader == RAFT_NOBODY ? node_now(node) : 0;
+    if (state->leader != RAFT_NOBODY)
+        node->leader_lost_ns = 0;
+    else if (node->leader_lost_ns == 0)     /* each vain election changes the role once more */
+        node->leader_lost_ns = node_now(node);
     if (moved && state->leader != RAFT_NOBODY && node->proposer.open_count)
         node_core_failed(node, proposer_repeat(&node->proposer, node->raft, node_now(node), 0,
                                                clock_wall_ns(node->clock)));

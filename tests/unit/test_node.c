@@ -87,8 +87,9 @@ static void start(struct fixture *fixture)
     settle(fixture);
 }
 
-static int setup(void **state)
+static int setup_member_of(void **state, size_t count)
 {
+    const struct membership_member members[] = {{.id = MEMBER_ID}, {.id = 8}, {.id = 9}};
     struct fixture *fixture = mem_xzalloc(sizeof *fixture);
     struct err err;
     fixture->trace.write = collect;
@@ -101,7 +102,7 @@ static int setup(void **state)
     struct wal_recovery recovery;
     struct store *store = open_store(fixture, true);
     assert_ok(open_wal(fixture, true, &wal, &recovery));
-    assert_ok(node_bootstrap(store, wal, &(struct membership_member){.id = MEMBER_ID}, 1, &err));
+    assert_ok(node_bootstrap(store, wal, members, count, &err));
     store_close(store);
     wal_recovery_release(&recovery);
     assert_ok(wal_close(wal, &err));
@@ -109,6 +110,9 @@ static int setup(void **state)
     *state = fixture;
     return 0;
 }
+
+static int setup(void **state) { return setup_member_of(state, 1); }
+static int setup_of_three(void **state) { return setup_member_of(state, 3); }
 
 static void stop_clean(struct fixture *fixture)
 {
@@ -673,6 +677,20 @@ static void an_expired_session_is_opened_again_and_nothing_is_done_twice(void **
     assert_int_equal(after.revision, before.revision + 3);
 }
 
+/* A vain election changes who the member would vote for, not since when nobody leads. */
+static void a_quorum_is_lost_since_it_was_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    struct kv_status status;
+    for (int second = 0; second < 20; second++) {
+        kv_status_get(node_kv(fixture->node), &status);
+        assert_false(status.has_quorum);
+        assert_true(status.quorum_lost_ns >= second * NS_PER_S);
+        sleep_through(fixture, NS_PER_S);
+    }
+    assert_true(status.member_count == 3);
+}
+
 struct watching {
     struct kv_observer observer;
     struct buf lines;
@@ -832,6 +850,7 @@ int main(void)
         MEMBER(requests_end_when_they_are_cancelled_or_late),
         MEMBER(bad_requests_are_answered_at_the_end_of_the_turn),
         MEMBER(an_expired_session_is_opened_again_and_nothing_is_done_twice),
+        cmocka_unit_test_setup_teardown(a_quorum_is_lost_since_it_was_lost, setup_of_three, teardown),
         MEMBER(observers_hear_before_the_answer),
         MEMBER(watches_hear_before_the_answer_and_end_with_the_node),
         MEMBER(late_watches_are_read_for_by_a_worker),
