@@ -143,6 +143,10 @@ static void tell_observer(struct applier *applier)
     for (size_t i = 0; i < count; i++) {
         const struct store_change *change = &changes[i];
         bool own = change->entry < applier->batch && items[change->entry].own;
+        if (change->move && applier->observer->moved)
+            applier->observer->moved(applier->observer, change->move, change->revision, own);
+        if (change->move)
+            continue;
         applier->observer->changed(applier->observer, change->key, change->changes,
                                    change->revision, own);
     }

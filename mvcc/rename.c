@@ -533,6 +533,8 @@ enum err_code rename_apply(struct txn *txn, const struct kv_rename *rename, int6
         code = pasts_of(txn, &from, &from_pasts, err);
     if (!code)
         code = pasts_of(txn, &to, &to_pasts, err);
+    if (!code && !side_is_empty(&from))
+        store_note_move(txn->store, rename, txn->main);
     if (!code)
         code = side_delete(txn, &from, err);
     if (!code)

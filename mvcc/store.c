@@ -325,26 +325,6 @@ size_t store_batch_bytes(const struct store *store)
     return batch_bytes(store->batch);
 }
 
-void store_note_change(struct store *store, struct bytes key, unsigned changes, kv_rev revision)
-{
-    if (store->change_count == store->change_capacity) {
-        store->change_capacity = store->change_capacity ? store->change_capacity * 2 : 64;
-        store->changes =
-            mem_xrealloc(store->changes, store->change_capacity * sizeof(*store->changes));
-    }
-    store->changes[store->change_count++] =
-        (struct store_change){.key = arena_copy(&store->arena, key),
-                              .changes = changes,
-                              .revision = revision,
-                              .entry = store->entries};
-}
-
-const struct store_change *store_changes(const struct store *store, size_t *ret_count)
-{
-    *ret_count = store->change_count;
-    return store->changes;
-}
-
 /* What a session remembers of an answer: the code, whether the compares held, whether there is a new
  * revision. */
 #define STATUS_CODE 0xff

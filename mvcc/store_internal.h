@@ -101,6 +101,8 @@ enum err_code store_load(struct store *store, struct err *err) MUST_USE;
 
 /* Tells observers, at the end of the batch. key is copied. */
 void store_note_change(struct store *store, struct bytes key, unsigned changes, kv_rev revision);
+/* Before the changes that it makes. */
+void store_note_move(struct store *store, const struct kv_rename *rename, kv_rev revision);
 /* The store cannot be written any more; returns code. */
 enum err_code store_die(struct store *store, enum err_code code);
 

@@ -341,11 +341,17 @@ struct kv_status {
 enum kv_change {
     KV_CHANGED_VALUE = 1 << 0, KV_CHANGED_META = 1 << 1, KV_CHANGED_NAME = 1 << 2 /* came or went */
 };
+struct kv_move {
+    struct bytes from, to;                      /* user's keys; borrowed */
+    bool exchange;
+};
 struct kv_observer {
     /* key: the user's key (a record's change is told for the key it describes); borrowed.
      * own: the change was asked for by a request of this kv whose done is about to run. */
     void (*changed)(struct kv_observer *observer, struct bytes key, unsigned changes, kv_rev revision,
                     bool own);
+    /* A rename: told before what it does to each key, at the same revision. May be NULL. */
+    void (*moved)(struct kv_observer *observer, const struct kv_move *move, kv_rev revision, bool own);
     /* State was replaced or a gap passed: believe nothing. */
     void (*reset)(struct kv_observer *observer);
     /* Call settled(context) once all that was told before has been acted on; from any thread. */

@@ -33,9 +33,13 @@ static void tell(struct kv_direct *direct, bool own)
     size_t count;
     struct err err = {0};
     const struct store_change *changes = store_changes(direct->store, &count);
-    for (size_t i = 0; i < count && direct->observer; i++)
-        direct->observer->changed(direct->observer, changes[i].key, changes[i].changes,
-                                  changes[i].revision, own);
+    for (size_t i = 0; i < count && direct->observer; i++) {
+        if (changes[i].move && direct->observer->moved)
+            direct->observer->moved(direct->observer, changes[i].move, changes[i].revision, own);
+        if (!changes[i].move)
+            direct->observer->changed(direct->observer, changes[i].key, changes[i].changes,
+                                      changes[i].revision, own);
+    }
     if (watch_hub_committed(direct->hub, &err) != ERR_OK)
         fail(&err);
 }

@@ -449,6 +449,26 @@ static void test_changes(void **state)
     assert_true(changes[0].changes & KV_CHANGED_META);
 }
 
+/* A rename is told as such before the keys that it moves; one that leaves nothing to move is not. */
+static void test_a_move_is_noted(void **state)
+{
+    struct world *world = *state;
+    size_t count;
+    fixture_put(world->store, B("/a"), B("1"));
+    struct kv_op op = {.kind = KV_OP_RENAME, .rename = {.from = B("/a"), .to = B("/b")}};
+    assert_ok(fixture_op(world->store, op, NULL));
+    const struct store_change *changes = store_changes(world->store, &count);
+    assert_true(count >= 3);
+    assert_non_null(changes[0].move);
+    assert_bytes_equal(changes[0].move->from, B("/a"));
+    assert_bytes_equal(changes[0].move->to, B("/b"));
+    assert_false(changes[0].move->exchange);
+    assert_int_equal(changes[0].revision, 3);
+    for (size_t i = 1; i < count; i++)
+        assert_null(changes[i].move);
+    assert_bytes_equal(changes[1].key, B("/a"));
+}
+
 /* ---- opening ---- */
 
 static void test_wrong_identity(void **state)
@@ -570,6 +590,7 @@ int main(void)
         TEST(test_sorts_and_filters),
         TEST(test_times_and_versions), TEST(test_value_with_owners), TEST(test_told_again),
         TEST(test_entries_without_effect), TEST(test_configuration), TEST(test_changes),
+        TEST(test_a_move_is_noted),
         TEST(test_wrong_identity), cmocka_unit_test(test_empty_is_not_created),
         TEST(test_damaged_rows), TEST(test_checkpoint), TEST(test_free_checkpoint),
         TEST(test_format_example),
