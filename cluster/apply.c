@@ -147,8 +147,8 @@ static void tell_observer(struct applier *applier)
             applier->observer->moved(applier->observer, change->move, change->revision, own);
         if (change->move)
             continue;
-        applier->observer->changed(applier->observer, change->key, change->changes,
-                                   change->revision, own);
+        struct kv_changed changed = {change->key, change->changes, change->top, change->revision, own};
+        applier->observer->changed(applier->observer, &changed);
     }
 }
 

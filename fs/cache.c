@@ -20,7 +20,14 @@ static int64_t live_timeout(struct fs *fs)
     return fs_status(fs)->alone ? ALONE_TIMEOUT_NS : 0;
 }
 
-int64_t cache_entry_timeout(struct fs *fs, const struct node *node)
+/* What has changed since that revision was read has been told to the kernel, maybe before an answer that
+ * still says what was read: nothing of it may be believed. */
+static bool is_passed(const struct fs *fs, kv_rev read)
+{
+    return read < fs->changed_revision;
+}
+
+int64_t cache_entry_timeout(struct fs *fs, const struct node *node, kv_rev read)
 {
     switch (node->kind) {
     case NODE_PAST: return PAST_TIMEOUT_NS;
@@ -29,16 +36,16 @@ int64_t cache_entry_timeout(struct fs *fs, const struct node *node)
     case NODE_SNAPSHOTS:
     case NODE_LIVE: break;
     }
-    return live_timeout(fs);
+    return is_passed(fs, read) ? 0 : live_timeout(fs);
 }
 
-int64_t cache_attr_timeout(struct fs *fs, const struct node *node)
+int64_t cache_attr_timeout(struct fs *fs, const struct node *node, kv_rev read)
 {
     if (node->kind == NODE_PAST)
         return PAST_TIMEOUT_NS;
     if (node->kind == NODE_CONTROL_DIRECTORY || node->kind == NODE_CONTROL_FILE)
         return SECOND_NS;
-    if (node->handle_count || node->commits)
+    if (node->handle_count || node->commits || is_passed(fs, read))
         return 0;                               /* who asks decides what is shown */
     int64_t timeout = live_timeout(fs);
     return timeout ? timeout : GLANCE_TIMEOUT_NS;
@@ -73,89 +80,154 @@ void cache_own_change(struct fs *fs, struct node *node, const struct fs_file *fi
 
 static void forget_name(struct fs *fs, const struct node *node)
 {
-    uint8_t name[NAME_SIZE_MAX];
-    size_t size;
-    bool partial;
-    if (node->step == STEP_OWN_VALUE) {
-        notify_entry(fs, node->parent->id, BYTES_LITERAL(LAYOUT_OWN_VALUE));
-        return;
-    }
-    enum layout_place place = node->parent->parent ? LAYOUT_IN_DIRECTORY : LAYOUT_IN_ROOT;
-    layout_encode_chunk(node_name(node), 0, place, name, &size, &partial);
-    if (!partial)
-        notify_entry(fs, node->parent->id, bytes_of(name, size));
-}
-
-static void replay(struct fs *fs, const struct node *node, unsigned changes)
-{
-    uint8_t name[NAME_SIZE_MAX];
-    size_t size;
-    bool partial;
-    enum layout_place place = node->parent->parent ? LAYOUT_IN_DIRECTORY : LAYOUT_IN_ROOT;
-    layout_encode_chunk(node_name(node), 0, place, name, &size, &partial);
-    if (!partial && node->step == STEP_COMPONENT)
-        notify_change(fs, node->id, node->parent->id, bytes_of(name, size), changes);
+    uint8_t room[NAME_SIZE_MAX];
+    struct bytes name;
+    if (notify_name_of(node, room, &name))
+        notify_entry(fs, node->parent->id, name);
 }
 
 static struct node *child_of(struct fs *fs, struct node *parent, struct bytes component)
 {
-    return node_find(&fs->nodes, parent, NODE_LIVE, STEP_COMPONENT, component, 0);
+    return parent ? node_find(&fs->nodes, parent, NODE_LIVE, STEP_COMPONENT, component, 0) : NULL;
 }
 
-/* A node that stands at the changed key itself. */
-static void node_changed(struct fs *fs, struct node *node, unsigned changes)
+/* What a rename did to each key is part of the rename. */
+static bool is_moving(const struct fs *fs, const struct kv_changed *changed)
 {
+    const struct bytes sides[] = {buf_bytes(&fs->moving.from), buf_bytes(&fs->moving.to)};
+    if (fs->moving.revision != changed->revision)
+        return false;
+    for (size_t i = 0; i < ARRAY_COUNT(sides); i++)
+        if (bytes_starts_with(changed->key, sides[i]) &&
+            (changed->key.size == sides[i].size || changed->key.data[sides[i].size] == '/'))
+            return true;
+    return false;
+}
+
+static void replay(struct fs *fs, const struct notify_place *place, const struct kv_changed *changed,
+                   unsigned changes)
+{
+    if (!is_moving(fs, changed))
+        notify_change(fs, place, changes);
+}
+
+/* How many bytes of the key spell the name that came or went, as this mount shows it; 0: none did. What
+ * is above the mount's root always stands here. */
+static size_t top_of(const struct fs *fs, const struct kv_changed *changed)
+{
+    size_t prefix = fs->layout.prefix.size;
+    if (!(changed->changes & KV_CHANGED_NAME))
+        return 0;
+    if (changed->top > prefix)
+        return changed->top;
+    struct bytes rest = bytes_skip(changed->key, prefix);
+    const uint8_t *slash = rest.size ? memchr(rest.data, '/', rest.size) : NULL;
+    return prefix + (slash ? (size_t)(slash - rest.data) : rest.size);
+}
+
+/* One component on the way down to the changed key: the last one, or a directory above it. */
+static void step_changed(struct fs *fs, const struct notify_place *place, size_t top,
+                         const struct kv_changed *changed)
+{
+    bool is_last = place->key.size == changed->key.size;
+    const struct node *node = place->node;
+    if (place->key.size == top) {
+        notify_attr(fs, place->parent->id);
+        if (node)
+            forget_name(fs, node);
+        replay(fs, place, changed, changed->changes | KV_CHANGED_NAME);
+    } else if (is_last && node) {
+        replay(fs, place, changed, changed->changes & ~(unsigned)KV_CHANGED_NAME);
+    } else if (top && node && node->told.directory_create_revision == 0) {
+        forget_name(fs, node);          /* it may have become a directory, or no longer be one */
+    }
+    if (is_last && node)
+        notify_attr(fs, node->id);
+}
+
+static void own_value_changed(struct fs *fs, struct node *directory, unsigned changes)
+{
+    const struct node *node =
+        directory ? node_find(&fs->nodes, directory, NODE_LIVE, STEP_OWN_VALUE, BYTES_EMPTY, 0) : NULL;
+    if (!node)
+        return;
     if (changes & KV_CHANGED_NAME)
         forget_name(fs, node);
     notify_attr(fs, node->id);
-    replay(fs, node, changes);
 }
 
-/* Walks the key down as far as there are nodes. A directory without a record may come and go with what is
- * below it, so its name is forgotten with the rest. */
-static void cache_changed(struct kv_observer *observer, struct bytes key, unsigned changes,
-                          kv_rev revision, bool own)
+/* Walks the key down as far as there are nodes. */
+static void walk_changed(struct fs *fs, const struct kv_changed *changed)
+{
+    size_t at = fs->layout.prefix.size, top = top_of(fs, changed);
+    struct node *node = fs->nodes.root;
+    for (;;) {
+        struct bytes rest = bytes_skip(changed->key, at);
+        const uint8_t *slash = rest.size ? memchr(rest.data, '/', rest.size) : NULL;
+        size_t size = slash ? (size_t)(slash - rest.data) : rest.size;
+        struct notify_place place = {.parent = node, .key = bytes_of(changed->key.data, at + size)};
+        node = child_of(fs, node, bytes_of(rest.data, size));
+        place.node = node;
+        place.is_directory = slash || !(changed->changes & KV_CHANGED_VALUE);
+        step_changed(fs, &place, top, changed);
+        if (!slash || !node)
+            break;
+        at += size + 1;
+    }
+    if (node)
+        own_value_changed(fs, node, changed->changes);
+}
+
+static void cache_changed(struct kv_observer *observer, const struct kv_changed *changed)
 {
     struct fs *fs = container_of(observer, struct fs, observer);
-    (void)revision;
-    if (own || !bytes_starts_with(key, fs->layout.prefix))
+    if (changed->own)
         return;
-    struct bytes rest = bytes_skip(key, fs->layout.prefix.size);
-    struct node *parent = fs->nodes.root;
-    for (;;) {
+    fs->changed_revision = changed->revision;
+    if (bytes_starts_with(changed->key, fs->layout.prefix))
+        walk_changed(fs, changed);
+}
+
+/* The place of a key, as far as it is known here. */
+static struct notify_place place_of(struct fs *fs, struct bytes key)
+{
+    struct notify_place place = {.parent = fs->nodes.root, .key = key};
+    for (size_t at = fs->layout.prefix.size;;) {
+        struct bytes rest = bytes_skip(key, at);
         const uint8_t *slash = rest.size ? memchr(rest.data, '/', rest.size) : NULL;
-        struct bytes component = bytes_of(rest.data, slash ? (size_t)(slash - rest.data) : rest.size);
-        struct node *node = child_of(fs, parent, component);
-        if (!slash || !node) {
-            if (changes & KV_CHANGED_NAME)
-                notify_attr(fs, parent->id);
-            if (node)
-                node_changed(fs, node, changes);
-            break;
+        size_t size = slash ? (size_t)(slash - rest.data) : rest.size;
+        struct node *node = child_of(fs, (struct node *)(uintptr_t)place.parent,
+                                     bytes_of(rest.data, size));
+        if (!slash) {
+            place.node = node;
+            return place;
         }
-        if ((changes & KV_CHANGED_NAME) && node->told.directory_create_revision == 0)
-            forget_name(fs, node);
-        rest = bytes_skip(rest, component.size + 1);
-        parent = node;
+        place.parent = node;
+        at += size + 1;
     }
-    struct node *directory = child_of(fs, parent, rest);
-    struct node *own_value =
-        directory ? node_find(&fs->nodes, directory, NODE_LIVE, STEP_OWN_VALUE, BYTES_EMPTY, 0) : NULL;
-    if (own_value)
-        node_changed(fs, own_value, changes);
+}
+
+static void cache_moved(struct kv_observer *observer, const struct kv_move *move, kv_rev revision,
+                        bool own)
+{
+    struct fs *fs = container_of(observer, struct fs, observer);
+    struct bytes prefix = fs->layout.prefix;
+    if (own || !bytes_starts_with(move->from, prefix) || !bytes_starts_with(move->to, prefix))
+        return;                         /* to or from outside: a name that came, or one that went */
+    fs->moving.revision = revision;
+    buf_assign(&fs->moving.from, move->from);
+    buf_assign(&fs->moving.to, move->to);
+    struct notify_place from = place_of(fs, move->from), to = place_of(fs, move->to);
+    notify_move(fs, &from, &to, move->exchange);
 }
 
 static void cache_reset(struct kv_observer *observer)
 {
     struct fs *fs = container_of(observer, struct fs, observer);
-    for (uint32_t slot = 0; slot < fs->nodes.slot_count; slot++) {
-        const struct node *node = fs->nodes.slots[slot];
-        if (!node || node->kind != NODE_LIVE || node->removed)
-            continue;
-        notify_attr(fs, node->id);
-        if (node->parent)
-            forget_name(fs, node);
-    }
+    struct kv_status status;
+    kv_status_get(fs->kv, &status);
+    fs->changed_revision = status.revision;
+    notify_everything(fs);
 }
 
 static void cache_settle(struct kv_observer *observer, void (*settled)(void *context), void *context)
@@ -168,7 +240,7 @@ void cache_observe(struct fs *fs)
     if (!(fs->capabilities & KV_CAN_OBSERVE))
         return;
     fs->observer = (struct kv_observer){
-        .changed = cache_changed, .reset = cache_reset, .settle = cache_settle};
+        .changed = cache_changed, .moved = cache_moved, .reset = cache_reset, .settle = cache_settle};
     kv_observe(fs->kv, &fs->observer);
 }
 
@@ -176,4 +248,10 @@ void cache_end(struct fs *fs)
 {
     if (fs->observer.changed)
         kv_observe(fs->kv, NULL);
+}
+
+void cache_release(struct fs *fs)
+{
+    buf_release(&fs->moving.from);
+    buf_release(&fs->moving.to);
 }

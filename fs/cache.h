@@ -5,9 +5,10 @@
 
 #include "fs/op.h"
 
-/* Timeouts of a name and of attributes answered for node, in ns. */
-int64_t cache_entry_timeout(struct fs *fs, const struct node *node);
-int64_t cache_attr_timeout(struct fs *fs, const struct node *node);
+/* Timeouts of a name and of attributes answered for node, in ns, when what is answered was read at that
+ * revision of the store. */
+int64_t cache_entry_timeout(struct fs *fs, const struct node *node, kv_rev read);
+int64_t cache_attr_timeout(struct fs *fs, const struct node *node, kv_rev read);
 
 /* Remembers that the kernel is being told this of node. */
 void cache_told(struct node *node, const struct fs_file *file);
@@ -19,5 +20,6 @@ void cache_own_change(struct fs *fs, struct node *node, const struct fs_file *fi
 
 void cache_observe(struct fs *fs);      /* begins to hear the kv; fs_attach */
 void cache_end(struct fs *fs);
+void cache_release(struct fs *fs);      /* fs_close */
 
 #endif

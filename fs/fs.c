@@ -185,6 +185,7 @@ void fs_close(struct fs *fs)
         locks_close(fs);
     if (fs->handles)
         handles_close(fs);
+    cache_release(fs);
     op_pool_release(fs);
     nodes_release(&fs->nodes);
     free(fs);

@@ -65,7 +65,12 @@ struct fs {
     struct list free_ops;
     uint32_t op_count, free_op_count;
     struct list timers;                 /* by at_ms */
-    struct kv_observer observer;        /* cache.c */
+    struct kv_observer observer;        /* cache.c, and the two that follow */
+    kv_rev changed_revision;            /* of the last change of somebody else */
+    struct {
+        kv_rev revision;                /* of the last rename of somebody else */
+        struct buf from, to;
+    } moving;
     struct kv_status status;            /* as of status_ms; see fs_status */
     int64_t status_ms;
     bool stopping;

@@ -385,7 +385,7 @@ static void await_cancel(struct fs_op *op)
 
 bool handle_await_commits(struct fs_op *op, struct node *node, op_step step)
 {
-    if (node->commits == 0)
+    if (node->commits == 0 || op->is_replay)
         return false;
     LIST_FOR_EACH(link, &node->handles) {
         struct handle *handle = container_of(link, struct handle, of_node);

@@ -33,6 +33,7 @@ struct kernel_fuse {
     struct follow follow;
     struct kernel_options options;
     bool mounted;
+    bool can_expire;                /* the kernel can look at a name anew without dropping it */
     unsigned device_minor;          /* of the mount: its connection's number in /sys; 0: unknown */
 };
 
@@ -68,7 +69,8 @@ static struct bytes text(const char *name) { return bytes_of_text(name); }
 
 static void on_init(void *userdata, struct fuse_conn_info *conn)
 {
-    const struct kernel_fuse *door = userdata;
+    struct kernel_fuse *door = userdata;
+    door->can_expire = conn->capable & FUSE_CAP_EXPIRE_ONLY;
     unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_LOCKS |
                     FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_EXPLICIT_INVAL_DATA;
     if (door->options.readdirplus)
@@ -518,13 +520,28 @@ static size_t fuse_add_entry(struct kernel *kernel, void *token, uint8_t *to, si
     return fuse_add_direntry_plus(token, (char *)to, room, name, &param, next);
 }
 
+/* Where the kernel can, the name is looked up again by whoever uses it next, instead of being dropped: what
+ * is mounted there stays, and who is in it keeps knowing where he is. */
+static int forget_entry(const struct kernel_fuse *door, uint64_t parent, struct bytes name)
+{
+    const char *text = (const char *)name.data;
+    if (!door->can_expire)
+        return -fuse_lowlevel_notify_inval_entry(door->session, parent, text, name.size);
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
+    return -fuse_lowlevel_notify_expire_entry(door->session, parent, text, name.size);
+#else
+    return -fuse_lowlevel_notify_expire_entry(door->session, parent, text, name.size,
+                                              FUSE_LL_EXPIRE_ONLY);
+#endif
+}
+
 static int fuse_note(struct kernel *kernel, const struct kernel_note *note)
 {
-    struct fuse_session *session = container_of(kernel, struct kernel_fuse, kernel)->session;
+    const struct kernel_fuse *door = container_of(kernel, struct kernel_fuse, kernel);
+    struct fuse_session *session = door->session;
     const char *name = (const char *)note->name.data;
     switch (note->kind) {
-    case KERNEL_NOTE_ENTRY:
-        return -fuse_lowlevel_notify_inval_entry(session, note->node, name, note->name.size);
+    case KERNEL_NOTE_ENTRY: return forget_entry(door, note->node, note->name);
     case KERNEL_NOTE_ATTR: return -fuse_lowlevel_notify_inval_inode(session, note->node, -1, 0);
     case KERNEL_NOTE_DELETE:
         return -fuse_lowlevel_notify_delete(session, note->node, note->child, name, note->name.size);

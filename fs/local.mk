@@ -32,7 +32,8 @@ libfs_a_SOURCES += \
 	fs/process.c fs/process.h \
 	fs/replay.c fs/replay.h \
 	fs/save.c \
-	fs/staging.c fs/staging.h
+	fs/staging.c fs/staging.h \
+	fs/watchers.c fs/watchers.h
 
 # the program
 bin_PROGRAMS += concordfs

@@ -7,9 +7,10 @@
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
 
-enum kind { FLAG, TEXT, NUMBER, OCTAL, DURATION, SIZE, CHOICE, PASSED_OVER };
+enum kind { FLAG, SWITCH, TEXT, NUMBER, OCTAL, DURATION, SIZE, CHOICE, PASSED_OVER };
 
-/* One option: what it is called, and where it goes. A FLAG writes value; a CHOICE lists the words of its
+/* One option: what it is called, and where it goes. A FLAG writes value; a SWITCH may say "on" or "off", and
+ * is on without either; a CHOICE lists the words of its
  * enum, separated by '|'. */
 struct option {
     const char *name;
@@ -35,7 +36,7 @@ static const struct option options_table[] = {
     {"name", TEXT, AT(member_name), 0, NULL},
     {"ro", FLAG, AT(fs.read_only), 1, NULL},
     {"rw", FLAG, AT(fs.read_only), 0, NULL},
-    {"inotify", FLAG, AT(fs.inotify), 1, NULL},
+    {"inotify", SWITCH, AT(fs.inotify), 0, NULL},
     {"noinotify", FLAG, AT(fs.inotify), 0, NULL},
     {"allow_other", FLAG, AT(allow_other), 1, NULL},
     {"noallow_other", FLAG, AT(allow_other), 0, NULL},
@@ -146,6 +147,10 @@ static bool take_value(const struct option *option, const char *value, void *to)
     if (option->kind == FLAG) {
         *(bool *)to = option->value;
         return !value;
+    }
+    if (option->kind == SWITCH) {
+        *(bool *)to = !value || strcmp(value, "off") != 0;
+        return !value || strcmp(value, "on") == 0 || strcmp(value, "off") == 0;
     }
     if (option->kind == PASSED_OVER)
         return true;

@@ -37,7 +37,8 @@ static void op_clear(struct fs_op *op)
 {
     op->node = op->new_parent = NULL;
     op->step = NULL;
-    op->is_waiting = op->interrupted = op->any_signal = false;
+    op->is_waiting = op->interrupted = op->any_signal = op->is_replay = false;
+    op->kv.revision = 0;
     op->cancel = NULL;
     op->tries = 0;
     op->directory = op->base = op->raw = op->new_raw = BYTES_EMPTY;
@@ -403,7 +404,8 @@ static void stat_name_on_found(struct fs_op *op, enum err_code code);
 
 static bool stat_is_serializable(const struct fs_op *op, const struct node *node, bool current)
 {
-    return !current || node->kind == NODE_PAST || op->fs->options.reads == FS_READS_LOCAL;
+    return !current || node->kind == NODE_PAST || op->is_replay ||
+           op->fs->options.reads == FS_READS_LOCAL;
 }
 
 void op_stat(struct fs_op *op, struct node *node, bool current, op_step step)
@@ -506,7 +508,7 @@ void op_answer_code(struct fs_op *op, enum err_code code, bool by_name)
     op_answer_errno(op, op_errno(op, code, op->kv.kind == KV_TXN, by_name));
 }
 
-static void fill_entry(struct fs *fs, struct node *node, const struct fs_file *file,
+static void fill_entry(struct fs *fs, struct node *node, const struct fs_file *file, kv_rev read,
                        struct kernel_entry *ret)
 {
     cache_told(node, file);
@@ -514,8 +516,8 @@ static void fill_entry(struct fs *fs, struct node *node, const struct fs_file *f
     node_looked_up(node);
     ret->node = node->id;
     ret->attr = file->attr;
-    ret->entry_timeout_ns = cache_entry_timeout(fs, node);
-    ret->attr_timeout_ns = cache_attr_timeout(fs, node);
+    ret->entry_timeout_ns = cache_entry_timeout(fs, node, read);
+    ret->attr_timeout_ns = cache_attr_timeout(fs, node, read);
 }
 
 /* Answers with an entry; one that was not taken is no lookup. */
@@ -524,7 +526,7 @@ static bool answer_with_entry(struct fs_op *op, struct node *node, struct kernel
 {
     struct fs *fs = op->fs;
     struct node *held = node_ref(node);
-    fill_entry(fs, node, file, &answer->entry);
+    fill_entry(fs, node, file, op->kv.revision, &answer->entry);
     bool taken = op_answer(op, answer);
     if (!taken)
         node_forget(&fs->nodes, held, 1);
@@ -549,7 +551,7 @@ void op_answer_attr(struct fs_op *op, struct node *node, const struct stat *attr
 {
     struct kernel_answer answer = {.kind = KERNEL_ANSWER_ATTR};
     answer.entry.attr = *attr;
-    answer.entry.attr_timeout_ns = cache_attr_timeout(op->fs, node);
+    answer.entry.attr_timeout_ns = cache_attr_timeout(op->fs, node, op->kv.revision);
     op_answer(op, &answer);
 }
 

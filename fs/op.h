@@ -35,6 +35,8 @@ struct fs_op {
     struct kv_request kv;
     bool is_waiting;                    /* the kernel has been asked for interrupts */
     bool interrupted;
+    bool is_replay;                     /* of the notifier's own system calls (replay.h): what is known
+                                           here is enough, and it waits for nobody */
     bool any_signal;                    /* while parked: every signal ends it (a lock that is waited for),
                                            not only those that mean "stop" */
     void (*cancel)(struct fs_op *op);   /* while parked outside the kv: end it with EINTR; else NULL */

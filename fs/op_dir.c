@@ -262,6 +262,7 @@ struct filling {
     uint8_t *to;
     size_t size, room;
     bool plus;
+    kv_rev read;                    /* what is being emitted was read at that revision */
     struct node **nodes;            /* looked up by this answer */
     size_t node_count;
 };
@@ -298,12 +299,12 @@ static void emit_node(struct filling *filling, enum node_step how, struct bytes 
     if (!filling->plus || (old && (old->commits || old->pending || old->handle_count)))
         return;
     struct node *node = op_entry_node(op, parent, how, raw, file);
-    entry->entry_timeout_ns = cache_entry_timeout(op->fs, node);
+    entry->entry_timeout_ns = cache_entry_timeout(op->fs, node, filling->read);
     if (entry->entry_timeout_ns) {
         cache_told(node, file);
         node_looked_up(node);
         entry->node = node->id;
-        entry->attr_timeout_ns = cache_attr_timeout(op->fs, node);
+        entry->attr_timeout_ns = cache_attr_timeout(op->fs, node, filling->read);
         filling->nodes[filling->node_count++] = node;
     }
     node_unref(&op->fs->nodes, node);
@@ -369,6 +370,7 @@ static bool emit_name(struct filling *filling, const struct dir_chunk *chunk, si
     uint8_t name[NAME_SIZE_MAX + 1];
     bool partial;
     struct fs_file file;
+    filling->read = chunk->request.revision;
     if (!spell_name(dir, found->name, name_before(dir, chunk, place), name, &partial))
         return true;
     if (partial)

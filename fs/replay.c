@@ -1,40 +1,39 @@
 #include "fs/replay.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fs/cache.h"
 #include "fs/notify.h"
+#include "fs/watchers.h"
+#include "proto/base/hash.h"
 #include "proto/base/mem.h"
 
-#define WATCHES_AGE_MS 100
-#define WATCHES_MAX 65536
 #define HANDLE_REPLAY 0                 /* no open file has that number */
+#define PHANTOM_INO_BIT (UINT64_C(1) << 62)
 
-enum replay_verb { REPLAY_NOTHING, REPLAY_TOUCH, REPLAY_MAKE, REPLAY_REMOVE };
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE 2
+#endif
+
+enum replay_verb { REPLAY_NOTHING, REPLAY_TOUCH, REPLAY_MAKE, REPLAY_REMOVE, REPLAY_MOVE };
 
 struct replay {
     struct fs *fs;
     char *mountpoint;
-    atomic_int thread;                  /* the notifier's id; 0 before its first replay */
-    pthread_mutex_t mutex;              /* guards the expectation */
+    atomic_int thread;                  /* the notifier's id; 0 before replay_begin */
+    pthread_mutex_t mutex;              /* guards the expectation; it changes between system calls alone */
     enum replay_verb verb;
-    uint64_t parent;
-    char name[NAME_SIZE_MAX + 1];
+    struct replay_change expected;      /* its bytes are the notifier's, and live while verb says more
+                                           than NOTHING */
     /* the thread's own */
-    bool has_device;
-    unsigned device;                    /* the mount's, as fdinfo spells it */
-    uint64_t *watches;
-    size_t watch_count;
-    int64_t watches_ms;
+    struct watchers *watchers;
+    dev_t device;                       /* the mount's; 0: not known yet */
 };
 
 struct replay *replay_new(struct fs *fs)
@@ -42,6 +41,7 @@ struct replay *replay_new(struct fs *fs)
     struct replay *replay = mem_xzalloc(sizeof(*replay));
     replay->fs = fs;
     replay->mountpoint = mem_xstrdup(fs->options.mountpoint);
+    replay->watchers = watchers_new("/proc");
     pthread_mutex_init(&replay->mutex, NULL);
     return replay;
 }
@@ -51,89 +51,41 @@ void replay_free(struct replay *replay)
     if (!replay)
         return;
     pthread_mutex_destroy(&replay->mutex);
+    watchers_free(replay->watchers);
     free(replay->mountpoint);
-    free(replay->watches);
     free(replay);
 }
 
 /* ---- who watches ---- */
 
-static void watch_add(struct replay *replay, uint64_t ino)
+void replay_begin(struct replay *replay)
 {
-    if (replay->watch_count == WATCHES_MAX)
-        return;
-    if (replay->watch_count % 64 == 0)
-        replay->watches = mem_xrealloc(replay->watches,
-                                       (replay->watch_count + 64) * sizeof(*replay->watches));
-    replay->watches[replay->watch_count++] = ino;
+    atomic_store(&replay->thread, (int)syscall(SYS_gettid));
 }
 
-/* "inotify wd:1 ino:2f sdev:31 mask:...", numbers in hex. */
-static void read_fdinfo(struct replay *replay, const char *path)
+static bool has_watcher(const struct replay *replay, uint64_t ino)
 {
-    FILE *file = fopen(path, "re");
-    char line[512];
-    if (!file)
-        return;
-    while (fgets(line, sizeof(line), file)) {
-        unsigned long long ino;
-        unsigned watch, device;
-        if (sscanf(line, "inotify wd:%x ino:%llx sdev:%x", &watch, &ino, &device) == 3 &&
-            device == replay->device)
-            watch_add(replay, ino);
-    }
-    fclose(file);
+    size_t place = 0;
+    return ino != 0 && watchers_find(replay->watchers, ino, &place) != NULL;
 }
 
-static void read_process(struct replay *replay, const char *pid)
+bool replay_is_watched(const struct replay *replay, const struct replay_change *change)
 {
-    char path[PATH_SIZE_MAX], link[64];
-    snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-    DIR *folder = opendir(path);
-    if (!folder)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, entry->d_name);
-        ssize_t size = readlink(path, link, sizeof(link) - 1);
-        if (size <= 0)
-            continue;
-        link[size] = '\0';
-        if (strcmp(link, "anon_inode:inotify") != 0)
-            continue;
-        snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, entry->d_name);
-        read_fdinfo(replay, path);
-    }
-    closedir(folder);
+    return has_watcher(replay, change->directory_ino) || has_watcher(replay, change->ino) ||
+           has_watcher(replay, change->to_directory_ino);
 }
 
-static void read_watches(struct replay *replay)
+void replay_look(struct replay *replay)
 {
     struct stat attr;
-    if (!replay->has_device && stat(replay->mountpoint, &attr) == 0) {
-        replay->device = major(attr.st_dev) << 20 | minor(attr.st_dev);
-        replay->has_device = true;
-    }
-    replay->watch_count = 0;
-    DIR *folder = opendir("/proc");
-    if (!folder)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
-        if (isdigit((unsigned char)entry->d_name[0]))
-            read_process(replay, entry->d_name);
-    closedir(folder);
+    if (replay->device == 0 && stat(replay->mountpoint, &attr) == 0)
+        replay->device = attr.st_dev;
+    watchers_look(replay->watchers, replay->device);
 }
 
-static bool is_watched(struct replay *replay, const struct replay_change *change)
+int64_t replay_look_due_ms(const struct replay *replay)
 {
-    int64_t now = fs_now_ms();
-    if (replay->watches_ms == 0 || now - replay->watches_ms > WATCHES_AGE_MS) {
-        read_watches(replay);
-        replay->watches_ms = now;
-    }
-    for (size_t i = 0; i < replay->watch_count; i++)
-        if (replay->watches[i] == change->ino || replay->watches[i] == change->parent_ino)
-            return true;
-    return false;
+    return watchers_due_ms(replay->watchers);
 }
 
 /* ---- the system calls ---- */
@@ -142,9 +94,7 @@ static void expect(struct replay *replay, enum replay_verb verb, const struct re
 {
     pthread_mutex_lock(&replay->mutex);
     replay->verb = verb;
-    replay->parent = change->parent;
-    snprintf(replay->name, sizeof(replay->name), "%.*s", (int)change->name.size,
-             (const char *)change->name.data);
+    replay->expected = *change;
     pthread_mutex_unlock(&replay->mutex);
 }
 
@@ -154,70 +104,198 @@ static void end_open(int fd)
         close(fd);
 }
 
-static void replay_make(const char *path, const struct stat *attr)
+/* With both of its times it would be a change of attributes alone. */
+static void set_time(const char *path, const struct stat *attr, int flags)
 {
-    if (S_ISDIR(attr->st_mode))
-        (void)!mkdir(path, attr->st_mode & 07777);
-    else if (S_ISREG(attr->st_mode))
-        end_open(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, attr->st_mode & 07777));
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, attr->st_mtim};
+    (void)!utimensat(AT_FDCWD, path, times, flags);
 }
 
-static void replay_touch(const char *path, const struct stat *attr, unsigned changes)
+/* flags: O_NOFOLLOW, but for a path that is a link to the very node. */
+static void write_nothing(const char *path, const struct stat *attr, int flags)
 {
-    if (!(changes & KV_CHANGED_VALUE)) {
-        (void)!chmod(path, attr->st_mode & 07777);
-        return;
-    }
     if (attr->st_mode & 0111) {
-        struct timespec times[2] = {attr->st_atim, attr->st_mtim};
-        (void)!utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+        set_time(path, attr, flags ? AT_SYMLINK_NOFOLLOW : 0);
         return;
     }
-    int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_CLOEXEC | flags);
     if (fd >= 0)
         (void)!ftruncate(fd, attr->st_size);
     end_open(fd);
 }
 
+static void replay_touch(const char *path, const struct stat *attr, unsigned changes, int flags)
+{
+    if (S_ISREG(attr->st_mode) && (changes & KV_CHANGED_VALUE))
+        write_nothing(path, attr, flags);
+    else if (S_ISREG(attr->st_mode) || (S_ISDIR(attr->st_mode) && (changes & KV_CHANGED_META)))
+        (void)!chmod(path, attr->st_mode & 07777);
+}
+
+/* A regular file is made by mknod where it must not be opened for writing. */
+static void replay_make_file(const char *path, const struct stat *attr)
+{
+    if (attr->st_mode & 0111) {
+        if (mknod(path, attr->st_mode, 0) == 0 && attr->st_size)
+            set_time(path, attr, AT_SYMLINK_NOFOLLOW);
+        return;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, attr->st_mode & 07777);
+    if (fd >= 0 && attr->st_size)
+        (void)!ftruncate(fd, attr->st_size);
+    end_open(fd);
+}
+
+static void replay_make(const char *path, const struct stat *attr)
+{
+    switch (attr->st_mode & S_IFMT) {
+    case S_IFDIR: (void)!mkdir(path, attr->st_mode & 07777); break;
+    case S_IFREG: replay_make_file(path, attr); break;
+    case S_IFLNK: (void)!symlink(".", path); break;
+    case S_IFIFO:
+    case S_IFSOCK: (void)!mknod(path, attr->st_mode, 0); break;
+    default: break;                     /* a device needs a right that the replay may not have */
+    }
+}
+
+static void replay_remove(const char *path, bool is_directory)
+{
+    if (is_directory)
+        (void)!rmdir(path);
+    else
+        (void)!unlink(path);
+}
+
+static bool spell(const struct replay *replay, struct bytes path, char *to, size_t room)
+{
+    return (size_t)snprintf(to, room, "%s/%s", replay->mountpoint, (const char *)path.data) < room;
+}
+
+/* ---- by node ---- */
+
+struct node_handle {
+    struct file_handle head;
+    uint8_t room[WATCHER_HANDLE_MAX];
+};
+
+static bool same_handle(const struct watcher *watcher, const struct file_handle *handle)
+{
+    return watcher->handle_size == handle->handle_bytes &&
+           watcher->handle_type == handle->handle_type &&
+           memcmp(watcher->handle, handle->f_handle, handle->handle_bytes) == 0;
+}
+
+static void touch_node(const struct watcher *watcher, int mount, unsigned changes)
+{
+    struct node_handle handle = {.head = {.handle_bytes = watcher->handle_size,
+                                          .handle_type = watcher->handle_type}};
+    char path[48];
+    struct stat attr;
+    memcpy(handle.head.f_handle, watcher->handle, watcher->handle_size);
+    int fd = open_by_handle_at(mount, &handle.head, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (fstat(fd, &attr) == 0)
+        replay_touch(path, &attr, changes, 0);
+    close(fd);
+}
+
+/* Those who watch the file at a node that its name no longer leads to. */
+static void touch_other_nodes(struct replay *replay, const char *path,
+                              const struct replay_change *change)
+{
+    struct node_handle now = {.head.handle_bytes = WATCHER_HANDLE_MAX};
+    struct file_handle last = {0};
+    const struct watcher *watcher, *before = NULL;
+    int mount = -1, mount_id;
+    size_t place = 0;
+    if (name_to_handle_at(AT_FDCWD, path, &now.head, &mount_id, 0) != 0)
+        now.head = last;
+    while ((watcher = watchers_find(replay->watchers, change->ino, &place)) != NULL) {
+        bool again = before && watcher->handle_size == before->handle_size &&
+                     memcmp(watcher->handle, before->handle, before->handle_size) == 0;
+        if (watcher->handle_size == 0 || again || same_handle(watcher, &now.head))
+            continue;
+        if (mount < 0)
+            mount = open(replay->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (mount >= 0)
+            touch_node(watcher, mount, change->changes);
+        before = watcher;
+    }
+    end_open(mount);
+}
+
+/* ---- one change ---- */
+
+static void replay_move(struct replay *replay, const char *path, const struct replay_change *change)
+{
+    char to[2 * PATH_SIZE_MAX];
+    if (!spell(replay, change->to_path, to, sizeof(to)))
+        return;
+    expect(replay, REPLAY_MOVE, change);
+    (void)!renameat2(AT_FDCWD, path, AT_FDCWD, to, change->is_exchange ? RENAME_EXCHANGE : 0);
+}
+
+static void replay_name(struct replay *replay, const char *path, const struct replay_change *change)
+{
+    struct stat attr;
+    if (lstat(path, &attr) == 0) {
+        expect(replay, REPLAY_MAKE, change);
+        replay_make(path, &attr);
+    } else if (errno == ENOENT) {
+        expect(replay, REPLAY_REMOVE, change);
+        replay_remove(path, change->is_directory);
+    }
+}
+
+static void replay_here(struct replay *replay, const char *path, const struct replay_change *change)
+{
+    struct stat attr;
+    if (lstat(path, &attr) != 0)
+        return;
+    expect(replay, REPLAY_TOUCH, change);
+    replay_touch(path, &attr, change->changes, O_NOFOLLOW);
+    if (has_watcher(replay, change->ino))
+        touch_other_nodes(replay, path, change);
+}
+
 void replay_run(struct replay *replay, const struct replay_change *change)
 {
     char path[2 * PATH_SIZE_MAX];
-    struct stat attr;
-    if (!is_watched(replay, change))
+    if (!spell(replay, change->path, path, sizeof(path)))
         return;
-    if ((size_t)snprintf(path, sizeof(path), "%s/%s", replay->mountpoint, change->path) >=
-        sizeof(path))
-        return;
-    atomic_store(&replay->thread, (int)syscall(SYS_gettid));
-    bool is_here = lstat(path, &attr) == 0;
-    if (change->changes & KV_CHANGED_NAME) {
-        expect(replay, is_here ? REPLAY_MAKE : REPLAY_REMOVE, change);
-        if (is_here)
-            replay_make(path, &attr);
-        else if (change->is_directory)
-            (void)!rmdir(path);
-        else
-            (void)!unlink(path);
-    } else if (is_here && S_ISREG(attr.st_mode)) {
-        expect(replay, REPLAY_TOUCH, change);
-        replay_touch(path, &attr, change->changes);
-    }
+    if (change->is_move)
+        replay_move(replay, path, change);
+    else if (change->changes & KV_CHANGED_NAME)
+        replay_name(replay, path, change);
+    else
+        replay_here(replay, path, change);
     expect(replay, REPLAY_NOTHING, change);
 }
 
 /* ---- the loop answers ---- */
 
-static enum replay_verb expected(struct replay *replay, const struct fs_op *op)
+/* What the request's name is to the replay that runs: neither, what it is about, or where that goes. */
+enum place { PLACE_OTHER, PLACE_FROM, PLACE_TO };
+
+static enum place place_of(struct fs_op *op, const struct replay_change *expected)
 {
-    const struct kernel_request *request = &op->request;
-    pthread_mutex_lock(&replay->mutex);
-    enum replay_verb verb = replay->verb;
-    if ((verb == REPLAY_MAKE || verb == REPLAY_REMOVE) &&
-        (request->node != replay->parent ||
-         !bytes_equal(request->name, bytes_of_text(replay->name))))
-        verb = REPLAY_NOTHING;
-    pthread_mutex_unlock(&replay->mutex);
-    return verb;
+    struct layout_name name;
+    struct buf key = {0};
+    enum place place = PLACE_OTHER;
+    enum layout_place where = op->node->parent ? LAYOUT_IN_DIRECTORY : LAYOUT_IN_ROOT;
+    if (op->node->kind != NODE_LIVE || !layout_decode_name(op->request.name, where, &name) ||
+        name.kind != LAYOUT_COMPONENT)
+        return PLACE_OTHER;
+    node_directory(op->fs, op->node, &key);
+    buf_append(&key, bytes_of(name.raw, name.size));
+    if (bytes_equal(buf_bytes(&key), expected->key))
+        place = PLACE_FROM;
+    else if (bytes_equal(buf_bytes(&key), expected->to_key))
+        place = PLACE_TO;
+    buf_release(&key);
+    return place;
 }
 
 static struct fs_file file_of(const struct node *node)
@@ -229,18 +307,47 @@ static struct fs_file file_of(const struct node *node)
                             .directory_create_revision = node->told.directory_create_revision};
 }
 
-/* The name has gone, and the call that removes it is to find it once more. */
-static void take_removed_lookup(struct fs_op *op)
+/* The name has gone, and the call that takes it away is to find it once more: the node that was there, or
+ * where none was known, one that stands for it. */
+static void take_gone_lookup(struct fs_op *op, bool is_directory)
 {
-    struct node *node = op_take_name(op, false)
-                            ? node_find(&op->fs->nodes, op->node, NODE_LIVE, op->how, op->raw, 0)
-                            : NULL;
-    if (!node || !node->told.known) {
-        op_answer_errno(op, ENOENT);
+    struct nodes *nodes = &op->fs->nodes;
+    if (!op_take_name(op, false))
+        return;
+    struct node *node = node_find(nodes, op->node, NODE_LIVE, op->how, op->raw, 0);
+    if (node && node->told.known) {
+        struct fs_file file = file_of(node);
+        op_answer_entry(op, node, &file);
         return;
     }
-    struct fs_file file = file_of(node);
+    struct fs_file file = {0};
+    uint64_t ino = hash_bytes(op->node->id, op->raw) >> 2 | PHANTOM_INO_BIT;
+    layout_virtual(&op->fs->layout, ino, is_directory ? S_IFDIR | 0700 : S_IFREG | 0600, 0, 0,
+                   &file.attr);
+    node = node_new(nodes, op->node, NODE_LIVE, op->how, op->raw, 0);
     op_answer_entry(op, node, &file);
+    node_unref(nodes, node);
+}
+
+static const struct node *known_at(struct fs_op *op, struct bytes raw)
+{
+    struct node *node = node_find(&op->fs->nodes, op->node, NODE_LIVE, STEP_COMPONENT, raw, 0);
+    return node && node->told.known ? node : NULL;
+}
+
+/* Where something was moved to: what stood there before, if that is known, goes with the move. What was
+ * moved may have been found there already; it is not what was replaced. */
+static void take_target_lookup(struct fs_op *op, const struct replay_change *expected)
+{
+    if (!op_take_name(op, false))
+        return;
+    const struct node *node = known_at(op, op->raw);
+    bool was_there = node && node->told.attr.st_ino != expected->ino &&
+                     S_ISDIR(node->told.attr.st_mode) == expected->is_directory;
+    if (expected->is_exchange || was_there)
+        take_gone_lookup(op, expected->is_directory);
+    else
+        op_answer_errno(op, ENOENT);
 }
 
 static void made_on_stat(struct fs_op *op, enum err_code code)
@@ -265,40 +372,84 @@ static void take_made(struct fs_op *op)
         op_stat_name(op, op->node, op->how, op->raw, made_on_stat);
 }
 
+static void take_removed(struct fs_op *op)
+{
+    struct nodes *nodes = &op->fs->nodes;
+    if (!op_take_name(op, false))
+        return;
+    struct node *node = node_find(nodes, op->node, NODE_LIVE, op->how, op->raw, 0);
+    if (node)
+        node_remove(nodes, node);
+    op_answer_errno(op, 0);
+}
+
+/* The nodes move as the kernel's names do. */
+static void take_moved(struct fs_op *op, bool is_exchange)
+{
+    struct nodes *nodes = &op->fs->nodes;
+    if (!op_take_name(op, false) || !op_take_new_name(op))
+        return;
+    struct node *target = node_find(nodes, op->new_parent, NODE_LIVE, op->new_how, op->new_raw, 0);
+    if (is_exchange) {
+        node_exchange(nodes, op->node, op->raw, op->how, op->new_parent, op->new_raw, op->new_how);
+    } else {
+        if (target)
+            node_remove(nodes, target);
+        node_move(nodes, op->node, op->raw, op->how, op->new_parent, op->new_raw, op->new_how);
+    }
+    op_answer_errno(op, 0);
+}
+
 static void take_open(struct fs_op *op)
 {
     struct kernel_open open = {.handle = HANDLE_REPLAY, .direct_io = true};
     (void)op_answer_open(op, &open);
 }
 
+static bool take_lookup(struct fs_op *op, enum replay_verb verb, const struct replay_change *expected)
+{
+    enum place place = verb == REPLAY_TOUCH ? PLACE_OTHER : place_of(op, expected);
+    if (place == PLACE_TO)
+        take_target_lookup(op, expected);
+    else if (place == PLACE_FROM && verb == REPLAY_MAKE)
+        op_answer_errno(op, ENOENT);
+    else if (place == PLACE_FROM)
+        take_gone_lookup(op, expected->is_directory);
+    return place != PLACE_OTHER;
+}
+
+static bool take(struct fs_op *op, enum replay_verb verb, const struct replay_change *expected)
+{
+    switch (op->request.kind) {
+    case KERNEL_LOOKUP: return take_lookup(op, verb, expected);
+    case KERNEL_CREATE:
+    case KERNEL_MKDIR:
+    case KERNEL_MKNOD:
+    case KERNEL_SYMLINK: take_made(op); return true;
+    case KERNEL_UNLINK:
+    case KERNEL_RMDIR: take_removed(op); return true;
+    case KERNEL_RENAME: take_moved(op, expected->is_exchange); return true;
+    case KERNEL_OPEN: take_open(op); return true;
+    case KERNEL_SETATTR: op_answer_attr(op, op->node, &op->node->told.attr); return true;
+    default: return false;
+    }
+}
+
 bool replay_take(struct replay *replay, struct fs_op *op)
 {
     const struct kernel_request *request = &op->request;
     if ((request->kind == KERNEL_RELEASE || request->kind == KERNEL_FLUSH) &&
-        request->handle == HANDLE_REPLAY && S_ISREG(op->node->told.attr.st_mode)) {
+        request->handle == HANDLE_REPLAY && op->node->kind == NODE_LIVE &&
+        S_ISREG(op->node->told.attr.st_mode)) {
         op_answer_errno(op, 0);         /* the end of one comes when nothing is expected any more */
         return true;
     }
     if (request->pid == 0 || request->pid != atomic_load(&replay->thread))
         return false;
-    enum replay_verb verb = expected(replay, op);
-    if (verb == REPLAY_NOTHING)
-        return false;
-    switch (request->kind) {
-    case KERNEL_LOOKUP:
-        if (verb == REPLAY_MAKE)
-            op_answer_errno(op, ENOENT);
-        else if (verb == REPLAY_REMOVE)
-            take_removed_lookup(op);
-        else
-            return false;
-        return true;
-    case KERNEL_CREATE:
-    case KERNEL_MKDIR: take_made(op); return true;
-    case KERNEL_UNLINK:
-    case KERNEL_RMDIR: op_answer_errno(op, 0); return true;
-    case KERNEL_OPEN: take_open(op); return true;
-    case KERNEL_SETATTR: op_answer_attr(op, op->node, &op->node->told.attr); return true;
-    default: return false;
-    }
+    op->is_replay = true;
+    pthread_mutex_lock(&replay->mutex);
+    enum replay_verb verb = replay->verb;
+    struct replay_change expected = replay->expected;
+    pthread_mutex_unlock(&replay->mutex);
+    return verb != REPLAY_NOTHING && take(op, verb, &expected);
 }

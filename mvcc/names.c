@@ -285,6 +285,7 @@ struct climb {
     kv_rev revision;
     kv_time time;
     struct err *err;
+    size_t top;                         /* as in struct kv_changed */
 };
 
 /* A row that was before, and is row now, is one of its directory's names. */
@@ -321,6 +322,8 @@ static enum err_code climb_up(struct climb *climb, struct bytes key, struct name
     for (;;) {
         struct name_state after = name_state_of(row);
         settle_directory(climb, row, before, after);
+        if (after.is_visible != before.is_visible)
+            climb->top = key.size;
         row_store(climb->batch, key, false, row);
         if (!touched && after.is_visible == before.is_visible &&
             after.is_directory == before.is_directory)
@@ -356,12 +359,14 @@ static bool state_differs(struct name_state left, struct name_state right)
 /* before: the state of the row of key before row was changed. is_new: another thing of the same kind
  * stands there now. */
 static enum err_code changed(struct climb *climb, struct bytes key, struct name_state before,
-                             struct name_row *row, bool is_new, unsigned *changes)
+                             struct name_row *row, bool is_new, struct names_change *change)
 {
     bool differs = is_new || state_differs(before, name_state_of(row));
     if (differs)
-        *changes |= KV_CHANGED_NAME;
-    return climb_up(climb, key, before, row, differs);
+        change->changes |= KV_CHANGED_NAME;
+    enum err_code code = climb_up(climb, key, before, row, differs);
+    change->top = climb->top;
+    return code;
 }
 
 static enum err_code disagrees(struct err *err)
@@ -397,9 +402,9 @@ static enum err_code value_replaced(struct batch *batch, struct bytes key, const
 
 enum err_code names_key_changed(struct batch *batch, struct bytes key, const struct head *old,
                                 const struct head *now, kv_rev revision, kv_time time,
-                                unsigned *changes, struct err *err)
+                                struct names_change *change, struct err *err)
 {
-    struct climb climb = {batch, revision, time, err};
+    struct climb climb = {batch, revision, time, err, key.size};
     struct name_row row;
     CHECK(old || now);
     if (!names_covers(key))
@@ -416,15 +421,15 @@ enum err_code names_key_changed(struct batch *batch, struct bytes key, const str
     if (now)
         row.value = *now;
     bool is_new = old && now && old->create_revision != now->create_revision;
-    return changed(&climb, key, before, &row, is_new, changes);
+    return changed(&climb, key, before, &row, is_new, change);
 }
 
 enum err_code names_record_changed(struct batch *batch, enum names_record which, struct bytes key,
                                    const struct head *old, const struct head *now,
                                    struct bytes value, kv_rev revision, kv_time time,
-                                   unsigned *changes, struct err *err)
+                                   struct names_change *change, struct err *err)
 {
-    struct climb climb = {batch, revision, time, err};
+    struct climb climb = {batch, revision, time, err, key.size};
     struct name_row row;
     CHECK(old || now);
     if (!names_covers(key))
@@ -437,7 +442,7 @@ enum err_code names_record_changed(struct batch *batch, enum names_record which,
         name_row_set_meta(&row, now, value);
     else
         name_row_set_record(&row, now, value);
-    return changed(&climb, key, before, &row, false, changes);
+    return changed(&climb, key, before, &row, false, change);
 }
 
 /* ---- answers ---- */

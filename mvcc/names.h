@@ -16,21 +16,27 @@ bool names_covers(struct bytes key);
 enum err_code names_head(struct batch *batch, struct bytes key, struct head *ret,
                          struct err *err) MUST_USE;
 
+/* What a change of a key did to names; top as in struct kv_changed. */
+struct names_change {
+    unsigned changes;                   /* enum kv_change */
+    size_t top;
+};
+
 /* A user key (outside the system range; any depth) got its first version, another one, or none: old and
  * now are the live heads before and after, NULL for none (never both). Adds missing ancestors and drops
  * implicit ones that emptied. At a delete the key's metadata has not been told yet, it follows in the
- * same revision. Adds KV_CHANGED_NAME to *changes when the name came, went, or changed its kind. */
+ * same revision. Adds KV_CHANGED_NAME to change when the name came, went, or changed its kind. */
 enum err_code names_key_changed(struct batch *batch, struct bytes key, const struct head *old,
                                 const struct head *now, kv_rev revision, kv_time time,
-                                unsigned *changes, struct err *err) MUST_USE;
+                                struct names_change *change, struct err *err) MUST_USE;
 
 /* The same for the record of a key: which is NAMES_META (key is the user's key) or NAMES_DIRECTORY (key
  * is the directory's key without its last '/'). value is the encoded record when now is not NULL. */
 enum names_record { NAMES_META, NAMES_DIRECTORY };
 enum err_code names_record_changed(struct batch *batch, enum names_record which, struct bytes key,
                                    const struct head *old, const struct head *now, struct bytes value,
-                                   kv_rev revision, kv_time time, unsigned *changes,
-                                   struct err *err) MUST_USE;
+                                   kv_rev revision, kv_time time,
+                                   struct names_change *change, struct err *err) MUST_USE;
 
 /* The newest state. NOT_FOUND (no text): nothing stands there. Answers live in arena. The directory ""
  * itself is asked for as name "/" in directory "": no name has a '/'. */

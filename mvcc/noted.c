@@ -15,11 +15,13 @@ static struct store_change *change_new(struct store *store, kv_rev revision)
     return change;
 }
 
-void store_note_change(struct store *store, struct bytes key, unsigned changes, kv_rev revision)
+void store_note_change(struct store *store, struct bytes key, const struct names_change *noted,
+                       kv_rev revision)
 {
     struct store_change *change = change_new(store, revision);
     change->key = arena_copy(&store->arena, key);
-    change->changes = changes;
+    change->changes = noted->changes;
+    change->top = noted->top;
 }
 
 void store_note_move(struct store *store, const struct kv_rename *rename, kv_rev revision)

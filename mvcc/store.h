@@ -113,6 +113,7 @@ struct store_result {
 struct store_change {                   /* for observers, in order of the revisions */
     struct bytes key;                   /* the user's key; lives until the next store_begin */
     unsigned changes;                   /* enum kv_change; 0: a rename begins, which move tells */
+    size_t top;                         /* as kv_changed.top */
     const struct kv_move *move;         /* NULL unless a rename begins */
     kv_rev revision;
     size_t entry;                       /* which call of store_apply since store_begin, from 0 */

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "mvcc/config.h"
+#include "mvcc/names.h"
 #include "mvcc/quota.h"
 #include "mvcc/session.h"
 #include "mvcc/store.h"
@@ -100,7 +101,8 @@ enum err_code store_load_state(struct store *store, struct err *err) MUST_USE;
 enum err_code store_load(struct store *store, struct err *err) MUST_USE;
 
 /* Tells observers, at the end of the batch. key is copied. */
-void store_note_change(struct store *store, struct bytes key, unsigned changes, kv_rev revision);
+void store_note_change(struct store *store, struct bytes key, const struct names_change *change,
+                       kv_rev revision);
 /* Before the changes that it makes. */
 void store_note_move(struct store *store, const struct kv_rename *rename, kv_rev revision);
 /* The store cannot be written any more; returns code. */

@@ -37,30 +37,31 @@ static enum err_code system_changed(struct txn *txn, struct bytes key, const str
 {
     enum names_record which;
     struct bytes of;
-    unsigned changes = KV_CHANGED_META;
+    struct names_change change = {.changes = KV_CHANGED_META};
     index_head_set(txn->batch, key, now);
     system_key_changed(txn, key, value);
     if (!is_record(key, &which, &of))
         return ERR_OK;
+    change.top = of.size;
     enum err_code code =
         names_record_changed(txn->batch, which, of, old, now, value ? *value : BYTES_EMPTY,
-                             txn->main, txn->time, &changes, err);
+                             txn->main, txn->time, &change, err);
     if (!code)
-        store_note_change(txn->store, of, changes, txn->main);
+        store_note_change(txn->store, of, &change, txn->main);
     return code;
 }
 
 static enum err_code user_changed(struct txn *txn, struct bytes key, const struct head *old,
                                   const struct head *now, struct err *err)
 {
-    unsigned changes = KV_CHANGED_VALUE;
+    struct names_change change = {KV_CHANGED_VALUE, key.size};
     if (!names_covers(key))
         index_head_set(txn->batch, key, now);
     quota_count_keys(txn->quota, (now ? 1 : 0) - (old ? 1 : 0));
     enum err_code code = names_key_changed(txn->batch, key, old, now, txn->main, txn->time,
-                                           &changes, err);
+                                           &change, err);
     if (!code)
-        store_note_change(txn->store, key, changes, txn->main);
+        store_note_change(txn->store, key, &change, txn->main);
     return code;
 }
 

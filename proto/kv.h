@@ -341,15 +341,23 @@ struct kv_status {
 enum kv_change {
     KV_CHANGED_VALUE = 1 << 0, KV_CHANGED_META = 1 << 1, KV_CHANGED_NAME = 1 << 2 /* came or went */
 };
+struct kv_changed {
+    struct bytes key;                           /* the user's key (a record's change is told for the key it
+                                                   describes); borrowed */
+    unsigned changes;                           /* enum kv_change */
+    size_t top;                                 /* NAME: what came or went is the name that the first top
+                                                   bytes of key end in: key's own, or that of a directory
+                                                   above it that stands by the keys below it alone */
+    kv_rev revision;
+    bool own;                                   /* asked for by a request of this kv whose done is about
+                                                   to run */
+};
 struct kv_move {
     struct bytes from, to;                      /* user's keys; borrowed */
     bool exchange;
 };
 struct kv_observer {
-    /* key: the user's key (a record's change is told for the key it describes); borrowed.
-     * own: the change was asked for by a request of this kv whose done is about to run. */
-    void (*changed)(struct kv_observer *observer, struct bytes key, unsigned changes, kv_rev revision,
-                    bool own);
+    void (*changed)(struct kv_observer *observer, const struct kv_changed *changed);
     /* A rename: told before what it does to each key, at the same revision. May be NULL. */
     void (*moved)(struct kv_observer *observer, const struct kv_move *move, kv_rev revision, bool own);
     /* State was replaced or a gap passed: believe nothing. */

@@ -9,6 +9,10 @@ UNIT += tests/unit/test_follow
 tests_unit_test_follow_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_follow_LDADD = libfs.a libbase.a $(CMOCKA_LIBS) -lpthread
 
+UNIT += tests/unit/test_watchers
+tests_unit_test_watchers_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_watchers_LDADD = $(SIM_MOUNT_LDADD)
+
 UNIT += tests/unit/test_process
 tests_unit_test_process_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_process_LDADD = libfs.a libbase.a $(CMOCKA_LIBS) -lpthread

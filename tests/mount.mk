@@ -28,7 +28,7 @@ dist_check_SCRIPTS += tests/lossy/test_home.sh
 TESTS += tests/lossy/test_home.sh
 
 # Through the mount: one script per subject, and the programs they use.
-MOUNT_HELPERS = tests/mount/ledger tests/mount/listing tests/mount/posix tests/mount/threads \
+MOUNT_HELPERS = tests/mount/inotify tests/mount/ledger tests/mount/listing tests/mount/posix tests/mount/threads \
 	tests/mount/torn
 check_PROGRAMS += $(MOUNT_HELPERS)
 tests_mount_ledger_LDADD = libbase.a
@@ -54,6 +54,7 @@ MOUNT_TESTS = \
 	tests/mount/43-posix.sh \
 	tests/mount/44-listing.sh \
 	tests/mount/50-commands.sh \
+	tests/mount/51-inotify.sh \
 	tests/mount/62-segments.sh \
 	tests/mount/80-kill.sh \
 	tests/mount/81-power.sh

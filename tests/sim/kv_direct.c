@@ -33,12 +33,14 @@ static void tell(struct kv_direct *direct, bool own)
     size_t count;
     struct err err = {0};
     const struct store_change *changes = store_changes(direct->store, &count);
-    for (size_t i = 0; i < count && direct->observer; i++) {
-        if (changes[i].move && direct->observer->moved)
-            direct->observer->moved(direct->observer, changes[i].move, changes[i].revision, own);
-        if (!changes[i].move)
-            direct->observer->changed(direct->observer, changes[i].key, changes[i].changes,
-                                      changes[i].revision, own);
+    struct kv_observer *observer = direct->observer;
+    for (size_t i = 0; i < count && observer; i++) {
+        const struct store_change *change = &changes[i];
+        struct kv_changed changed = {change->key, change->changes, change->top, change->revision, own};
+        if (!change->move)
+            observer->changed(observer, &changed);
+        else if (observer->moved)
+            observer->moved(observer, change->move, change->revision, own);
     }
     if (watch_hub_committed(direct->hub, &err) != ERR_OK)
         fail(&err);

@@ -30,6 +30,12 @@ static void everything_said(void **state)
     assert_false(options.allow_other);
     assert_int_equal(options.fs.timeo_ms, 7000);
     assert_string_equal(options.fs.prefix, "");
+    assert_ok(mount_options_parse(&options, "inotify", &err));
+    assert_true(options.fs.inotify);
+    assert_ok(mount_options_parse(&options, "inotify=off", &err));
+    assert_false(options.fs.inotify);
+    assert_ok(mount_options_parse(&options, "inotify=on", &err));
+    assert_true(options.fs.inotify);
     mount_options_release(&options);
 }
 
@@ -38,7 +44,7 @@ static void refused(void **state)
     (void)state;
     static const char *const texts[] = {
         "prefx=/", "reads=sometimes", "reads=", "reads=str", "uid=-1", "uid=4294967295", "uid=1x",
-        "fmask=8", "fmask=1777", "timeo=0", "timeo=5m", "timeo=", "ro=1", "prefix", "uid",
+        "fmask=8", "fmask=1777", "timeo=0", "timeo=5m", "timeo=", "ro=1", "inotify=", "inotify=no", "prefix", "uid",
         "max_file_size=0", "max_file_size=1G", "max_file_size=1kb", "reads=strict|local"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct mount_options options;

@@ -153,17 +153,22 @@ static void on_done(struct kv_request *request, enum err_code code)
     call->code = code;
 }
 
+static void submit_op(struct fixture *fixture, struct call *call)
+{
+    call->request.kind = KV_TXN;
+    call->request.txn = (struct kv_txn){.success = &call->op, .success_count = 1};
+    call->request.done = on_done;
+    kv_submit(node_kv(fixture->node), &call->request);
+    assert_false(call->ended);
+}
+
 static void submit_put(struct fixture *fixture, struct call *call, const char *key,
                        const char *value)
 {
     *call = (struct call){.op = {.kind = KV_OP_PUT}};
     call->op.put.key = bytes_of_text(key);
     call->op.put.value = bytes_of_text(value);
-    call->request.kind = KV_TXN;
-    call->request.txn = (struct kv_txn){.success = &call->op, .success_count = 1};
-    call->request.done = on_done;
-    kv_submit(node_kv(fixture->node), &call->request);
-    assert_false(call->ended);
+    submit_op(fixture, call);
 }
 
 static void submit_get(struct fixture *fixture, struct call *call, const char *key)
@@ -696,18 +701,27 @@ struct watching {
     struct buf lines;
 };
 
-static void observe_change(struct kv_observer *observer, struct bytes key, unsigned changes,
-                           kv_rev revision, bool own)
+static void observe_change(struct kv_observer *observer, const struct kv_changed *changed)
 {
     struct watching *watching = container_of(observer, struct watching, observer);
-    buf_append_format(&watching->lines, "%.*s %u %" PRId64 " %d\n", (int)key.size,
-                      (const char *)key.data, changes, revision, own);
+    buf_append_format(&watching->lines, "%.*s %u %zu %" PRId64 " %d\n", (int)changed->key.size,
+                      (const char *)changed->key.data, changed->changes, changed->top,
+                      changed->revision, changed->own);
+}
+
+static void observe_move(struct kv_observer *observer, const struct kv_move *move, kv_rev revision,
+                         bool own)
+{
+    struct watching *watching = container_of(observer, struct watching, observer);
+    buf_append_format(&watching->lines, "%.*s to %.*s %" PRId64 " %d\n", (int)move->from.size,
+                      (const char *)move->from.data, (int)move->to.size, (const char *)move->to.data,
+                      revision, own);
 }
 
 static void observers_hear_before_the_answer(void **state)
 {
     struct fixture *fixture = *state;
-    struct watching watching = {.observer.changed = observe_change};
+    struct watching watching = {.observer = {.changed = observe_change, .moved = observe_move}};
     kv_observe(node_kv(fixture->node), &watching.observer);
     put_now(fixture, "/x", "1");
     put_now(fixture, "/x", "2");
@@ -715,8 +729,14 @@ static void observers_hear_before_the_answer(void **state)
     assert_ok(node_propose_raw(fixture->node, foreign));
     blob_unref(foreign);
     settle(fixture);
+    struct call call = {.op = {.kind = KV_OP_RENAME, .rename = {BYTES_LITERAL("/x"), BYTES_LITERAL("/z")}}};
+    submit_op(fixture, &call);
+    settle(fixture);
+    assert_ok(call.code);
+    kv_request_release(&call.request);
     buf_append_u8(&watching.lines, 0);
-    assert_string_equal((char *)watching.lines.data, "/x 5 2 1\n/x 1 3 1\n/y 5 4 0\n");
+    assert_string_equal((char *)watching.lines.data, "/x 5 0 2 1\n/x 1 2 3 1\n/y 5 2 4 0\n/x to /z 5 1\n"
+                        "/x 5 2 5 1\n/z 5 2 5 1\n/z 2 2 5 1\n");
     buf_release(&watching.lines);
     kv_observe(node_kv(fixture->node), NULL);
 }

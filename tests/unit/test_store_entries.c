@@ -449,6 +449,31 @@ static void test_changes(void **state)
     assert_true(changes[0].changes & KV_CHANGED_META);
 }
 
+static size_t top_of_change(struct store *store)
+{
+    size_t count;
+    const struct store_change *changes = store_changes(store, &count);
+    assert_int_equal(count, 1);
+    return changes[0].top;
+}
+
+/* Directories without records come with the first key below them, and go with the last. */
+static void test_names_above_come_and_go(void **state)
+{
+    struct world *world = *state;
+    fixture_put(world->store, B("/n/m/x"), B("1"));
+    assert_int_equal(top_of_change(world->store), 0);   /* "/" came, too */
+    fixture_put(world->store, B("/n/y"), B("1"));
+    assert_int_equal(top_of_change(world->store), 4);
+    fixture_put(world->store, B("/n/m/x"), B("2"));
+    assert_int_equal(top_of_change(world->store), 6);
+    fixture_delete(world->store, B("/n/m/x"));
+    assert_int_equal(top_of_change(world->store), 4);
+    fixture_put(world->store, B(KV_DIR_PREFIX "/n"), BYTES_EMPTY);
+    fixture_delete(world->store, B("/n/y"));
+    assert_int_equal(top_of_change(world->store), 4);
+}
+
 /* A rename is told as such before the keys that it moves; one that leaves nothing to move is not. */
 static void test_a_move_is_noted(void **state)
 {
@@ -590,7 +615,7 @@ int main(void)
         TEST(test_sorts_and_filters),
         TEST(test_times_and_versions), TEST(test_value_with_owners), TEST(test_told_again),
         TEST(test_entries_without_effect), TEST(test_configuration), TEST(test_changes),
-        TEST(test_a_move_is_noted),
+        TEST(test_names_above_come_and_go), TEST(test_a_move_is_noted),
         TEST(test_wrong_identity), cmocka_unit_test(test_empty_is_not_created),
         TEST(test_damaged_rows), TEST(test_checkpoint), TEST(test_free_checkpoint),
         TEST(test_format_example),

@@ -1,0 +1,150 @@
+#!/bin/sh
+# What another host changes is heard by who watches here: the events that a local change would give, once.
+# A command through the member's socket is such a change: the mount does not know it from another host's.
+. "$(dirname "$0")/lib.sh"
+start_mount
+
+concordfs() { # the mount names the member
+    command=$1
+    shift
+    "$program" "$command" --data "$mnt" "$@" >"$work/out"
+}
+heard=$work/heard
+watcher=
+watch() { # PATH..
+    rm -f "$heard" "$work/ready"
+    : >"$heard"
+    (cd "$mnt" && exec "$(compiled inotify)" "$heard" "$work/ready" "$@") &
+    watcher=$!
+    until [ -e "$work/ready" ]; do
+        kill -0 "$watcher" || die "nobody watches"
+        sleep 0.01
+    done
+}
+# Every event has been heard once a later one was: the last line is about this name.
+hears() { # ABOUT, then the lines on standard input
+    cat >"$work/wanted"
+    concordfs put /dir/end 1
+    tries=0
+    until grep -q 'dir/end ' "$heard" || [ "$tries" -gt 500 ]; do
+        tries=$((tries + 1))
+        sleep 0.01
+    done
+    grep -v 'dir/end ' "$heard" >"$work/got" || true
+    diff "$work/wanted" "$work/got" >"$work/diff" || wrong "$1: $(cat "$work/diff")"
+    kill "$watcher"
+    wait "$watcher" 2>/dev/null || true
+    concordfs del /dir/end
+}
+
+mkdir "$mnt/dir"
+echo old >"$mnt/dir/file"
+
+watch dir dir/file
+concordfs put /dir/file new
+hears "a content that changed" <<'END'
+dir/file open
+dir/file open
+dir/file modify
+dir/file modify
+dir/file close_write
+dir/file close_write
+END
+is new "$(cat "$mnt/dir/file")" "the content after it was heard"
+
+# Names nobody here has ever looked at, and one that has a directory of its own.
+watch dir
+concordfs put /dir/fresh 1
+concordfs put /dir/empty ''
+concordfs put /dir/deep/er 1
+concordfs put /dir/deep/est 1
+concordfs del /dir/fresh
+concordfs del /dir/deep/er
+concordfs del /dir/deep/est
+hears "names that came and went" <<'END'
+dir/fresh create
+dir/fresh open
+dir/fresh modify
+dir/fresh close_write
+dir/empty create
+dir/empty open
+dir/empty close_write
+dir/deep create dir
+dir/fresh delete
+dir/deep delete dir
+END
+[ ! -e "$mnt/dir/fresh" ] || wrong "fresh is there again"
+[ ! -e "$mnt/dir/deep" ] || wrong "deep is there again"
+[ -e "$mnt/dir/empty" ] || wrong "empty is gone"
+
+# A program is not opened for writing: somebody may want to run it.
+cat >"$mnt/dir/run" <<'END'
+#!/bin/sh
+exit 0
+END
+chmod 755 "$mnt/dir/run"
+watch dir
+"$program" get --data "$mnt" --print-value-only /dir/run | "$program" put --data "$mnt" /dir/run >"$work/out"
+hears "a program that changed" <<'END'
+dir/run modify
+END
+"$mnt/dir/run" || wrong "it does not run"
+
+# Our own changes are told by the kernel, once.
+watch dir
+echo mine >"$mnt/dir/own"
+mv "$mnt/dir/own" "$mnt/dir/other"
+rm "$mnt/dir/other"
+hears "own changes" <<'END'
+dir/own create
+dir/own open
+dir/own modify
+dir/own close_write
+dir/own moved_from
+dir/other moved_to
+dir/other delete
+END
+
+# Nobody watches: nothing is opened, and the mount stays as it was.
+concordfs put /dir/unseen 1
+is 1 "$(cat "$mnt/dir/unseen")" "what nobody watched"
+
+# Who is in a directory without a record keeps knowing where he is while names come below it.
+concordfs put /plain/a 1
+(cd "$mnt/plain" && concordfs put /plain/b 1 && concordfs put /plain/c 1 && /bin/pwd >"$work/pwd") ||
+    wrong "pwd failed: $(cat "$work/pwd")"
+is "$mnt/plain" "$(cat "$work/pwd")" "the working directory"
+
+# A file that is watched while somebody holds its old version: the watch is on a node of its own by then.
+if [ "$(awk '/CapEff/ { print $2 }' /proc/self/status)" != 0 ]; then
+    exec 9<"$mnt/dir/file"
+    watch dir/file
+    concordfs put /dir/file newer
+    concordfs put /dir/file newest
+    tries=0
+    until [ "$(grep -c close_write "$heard")" -ge 2 ] || [ "$tries" -gt 200 ]; do
+        tries=$((tries + 1))
+        sleep 0.01
+    done
+    is 2 "$(grep -c close_write "$heard")" "close_write of a node whose name has another one"
+    exec 9<&-
+    kill "$watcher"
+    wait "$watcher" 2>/dev/null || true
+fi
+stop_mount
+
+# Not wanted.
+start_mount -o inotify=off
+watch dir dir/file
+concordfs put /dir/file quiet
+concordfs put /dir/quiet 1
+is quiet "$(cat "$mnt/dir/file")" "the content"
+rm "$mnt/dir/quiet"
+tries=0
+until grep -q 'dir/quiet delete' "$heard" || [ "$tries" -gt 500 ]; do
+    tries=$((tries + 1))
+    sleep 0.01
+done
+! grep -v 'dir/file open$\|dir/quiet delete$' "$heard" || wrong "heard although inotify=off"
+kill "$watcher"
+finish
