@@ -136,10 +136,11 @@ static void step_changed(struct fs *fs, const struct notify_place *place, size_t
         if (node)
             forget_name(fs, node);
         replay(fs, place, changed, changed->changes | KV_CHANGED_NAME);
+    } else if (top && node && (place->key.size > top || node->told.directory_create_revision == 0)) {
+        forget_name(fs, node);          /* it came or went with what is above; or it may have become a
+                                           directory, or no longer be one */
     } else if (is_last && node) {
-        replay(fs, place, changed, changed->changes & ~(unsigned)KV_CHANGED_NAME);
-    } else if (top && node && node->told.directory_create_revision == 0) {
-        forget_name(fs, node);          /* it may have become a directory, or no longer be one */
+        replay(fs, place, changed, changed->changes);
     }
     if (is_last && node)
         notify_attr(fs, node->id);

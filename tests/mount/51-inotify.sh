@@ -40,15 +40,15 @@ hears() { # ABOUT, then the lines on standard input
 mkdir "$mnt/dir"
 echo old >"$mnt/dir/file"
 
-watch dir dir/file
+watch dir ./dir/file
 concordfs put /dir/file new
 hears "a content that changed" <<'END'
 dir/file open
-dir/file open
+./dir/file open
 dir/file modify
-dir/file modify
+./dir/file modify
 dir/file close_write
-dir/file close_write
+./dir/file close_write
 END
 is new "$(cat "$mnt/dir/file")" "the content after it was heard"
 
@@ -76,6 +76,62 @@ END
 [ ! -e "$mnt/dir/fresh" ] || wrong "fresh is there again"
 [ ! -e "$mnt/dir/deep" ] || wrong "deep is there again"
 [ -e "$mnt/dir/empty" ] || wrong "empty is gone"
+
+# Other things than files; and records.
+elsewhere() { "$(compiled elsewhere)" "$mnt" "$@" || wrong "elsewhere: $*"; }
+watch dir ./dir/file
+elsewhere mkdir /dir/folder
+elsewhere fifo /dir/pipe
+elsewhere symlink /dir/link target
+elsewhere chmod /dir/file 640
+elsewhere mkdir /dir/folder
+elsewhere rmdir /dir/folder
+hears "other things than files" <<'END'
+dir/folder create dir
+dir/pipe create
+dir/link create
+dir/file attrib
+./dir/file attrib
+dir/folder attrib dir
+dir/folder delete dir
+END
+is 640 "$(stat -c %a "$mnt/dir/file")" "the mode that was heard of"
+is target "$(readlink "$mnt/dir/link")" "the link that was heard of"
+[ -p "$mnt/dir/pipe" ] || wrong "no pipe"
+[ ! -e "$mnt/dir/folder" ] || wrong "the folder is there again"
+chmod 644 "$mnt/dir/file"
+
+# Renames are renames, of files known here and of others, over others, between directories, of folders.
+mkdir "$mnt/away"
+concordfs put /dir/a 1
+concordfs put /dir/b 2
+concordfs put /dir/tree/x 3
+cat "$mnt/dir/a" >"$work/out"
+watch dir away
+elsewhere rename /dir/a /dir/c
+elsewhere rename /dir/b /dir/c
+elsewhere rename /dir/c /away/c
+elsewhere rename /dir/tree /dir/wood
+elsewhere exchange /away/c /dir/file
+hears "renames" <<'END'
+dir/a moved_from
+dir/c moved_to
+dir/b moved_from
+dir/c moved_to
+dir/c moved_from
+away/c moved_to
+dir/tree moved_from dir
+dir/wood moved_to dir
+away/c moved_from
+dir/file moved_to
+dir/file moved_from
+away/c moved_to
+END
+is 2 "$(cat "$mnt/dir/file")" "the file after the exchange"
+is new "$(cat "$mnt/away/c")" "the other after the exchange"
+is 3 "$(cat "$mnt/dir/wood/x")" "a file of the folder that moved"
+is "c" "$(ls "$mnt/away")" "the names of away"
+for name in a b c tree; do [ ! -e "$mnt/dir/$name" ] || wrong "$name is still there"; done
 
 # A program is not opened for writing: somebody may want to run it.
 cat >"$mnt/dir/run" <<'END'
@@ -135,7 +191,7 @@ stop_mount
 
 # Not wanted.
 start_mount -o inotify=off
-watch dir dir/file
+watch dir ./dir/file
 concordfs put /dir/file quiet
 concordfs put /dir/quiet 1
 is quiet "$(cat "$mnt/dir/file")" "the content"

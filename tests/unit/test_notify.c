@@ -1,6 +1,7 @@
 /* The notifier: what changes elsewhere is told to the kernel, by another thread, in bounded room. */
 #include "tests/test.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 
@@ -56,6 +57,63 @@ static void test_changes_elsewhere_are_told(void **state)
     assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT), names);
     kv_direct_other_delete(&mount->direct, "/f");
     assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT), names + 1);
+}
+
+/* A name comes and another goes; what the directories above show changes, too. */
+static void test_renames_elsewhere_are_told(void **state)
+{
+    struct sim_mount *mount = *state;
+    uint64_t node, directory;
+    kv_direct_other_put(&mount->direct, "/d/f", "1");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "d", &directory), 0);
+    assert_int_equal(sim_lookup(mount, directory, "f", &node), 0);
+    size_t names = count_notes(mount, KERNEL_NOTE_ENTRY, directory);
+    size_t above = count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT);
+    struct kv_op op = {.kind = KV_OP_RENAME,
+                       .rename = {.from = BYTES_LITERAL("/d/f"), .to = BYTES_LITERAL("/g")}};
+    kv_direct_other_txn(&mount->direct, &(struct kv_txn){.success = &op, .success_count = 1});
+    assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, directory), names + 1);
+    assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT), above + 1);  /* d is gone */
+    assert_true(count_notes(mount, KERNEL_NOTE_ATTR, NODE_ROOT) >= 1);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "d", &directory), -ENOENT);
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "g", &node), 0);
+}
+
+/* After a gap nothing is believed any more. */
+static void test_a_reset_forgets_everything(void **state)
+{
+    struct sim_mount *mount = *state;
+    uint64_t node, directory;
+    kv_direct_other_put(&mount->direct, "/d/f", "1");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "d", &directory), 0);
+    assert_int_equal(sim_lookup(mount, directory, "f", &node), 0);
+    size_t names = count_notes(mount, KERNEL_NOTE_ENTRY, directory);
+    size_t attrs = count_notes(mount, KERNEL_NOTE_ATTR, node);
+    mount->direct.observer->reset(mount->direct.observer);
+    assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, directory), names + 1);
+    assert_int_equal(count_notes(mount, KERNEL_NOTE_ATTR, node), attrs + 1);
+    assert_true(count_notes(mount, KERNEL_NOTE_ATTR, NODE_ROOT) >= 1);
+}
+
+/* A change is told to the kernel while an answer that was read before is on its way: the kernel may show
+ * it to whoever asked, and must not keep it. */
+static void test_an_overtaken_answer_is_not_kept(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct kv_changed changed = {.key = BYTES_LITERAL("/f"), .changes = KV_CHANGED_VALUE, .top = 2};
+    struct kernel_request request = {.kind = KERNEL_LOOKUP, .node = NODE_ROOT, .pid = P1,
+                                     .name = BYTES_LITERAL("f")};
+    kv_direct_other_put(&mount->direct, "/f", "1");
+    for (int overtaken = 0; overtaken < 2; overtaken++) {
+        struct sim_call *call = sim_mount_send(mount, &request);
+        changed.revision = kv_direct_other_put(&mount->direct, "/other", "1") + overtaken;
+        mount->direct.observer->changed(mount->direct.observer, &changed);
+        sim_mount_settle(mount);
+        assert_true(call->answered);
+        assert_int_equal(call->answer.entry.entry_timeout_ns != 0, !overtaken);
+        assert_int_equal(call->answer.entry.attr_timeout_ns != 0, !overtaken);
+        sim_call_free(call);
+    }
 }
 
 /* What this mount saves is not told to it. */
@@ -149,6 +207,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_MOUNT(test_changes_elsewhere_are_told),
+        WITH_MOUNT(test_renames_elsewhere_are_told),
+        WITH_MOUNT(test_a_reset_forgets_everything),
+        WITH_MOUNT(test_an_overtaken_answer_is_not_kept),
         WITH_MOUNT(test_own_changes_are_not_told),
         WITH_MOUNT(test_overflow_forgets_everything),
         WITH_MOUNT(test_repeated_notes_are_one),
