@@ -37,6 +37,12 @@ const struct kv_status *fs_status(struct fs *fs)
     return &fs->status;
 }
 
+bool fs_quorum_is_lost(struct fs *fs)
+{
+    const struct kv_status *status = fs_status(fs);
+    return !status->has_quorum && status->quorum_lost_ns >= fs->options.timeo_ms * 1000000;
+}
+
 uint64_t fs_file_size_max(struct fs *fs)
 {
     uint64_t cluster = fs_status(fs)->file_size_max, own = fs->options.file_size_max;

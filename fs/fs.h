@@ -112,6 +112,8 @@ void fs_interrupt(struct fs_op *op);
 int64_t fs_now_ms(void);                /* monotonic, coarse */
 /* The member's status, at most 50 ms old. */
 const struct kv_status *fs_status(struct fs *fs);
+/* For as long as a request would wait: whoever begins to change something is told at once. */
+bool fs_quorum_is_lost(struct fs *fs);
 /* Set again replaces; cancel of one that is not set is harmless (after fs_timer_init). */
 void fs_timer_init(struct fs_timer *timer, void (*fire)(struct fs_timer *timer));
 void fs_timer_set(struct fs *fs, struct fs_timer *timer, int64_t delay_ms);

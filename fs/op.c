@@ -304,7 +304,7 @@ static int name_error(const struct fs_op *op, const struct node *parent, struct 
 {
     if (!making)
         return ENOENT;
-    if (parent->kind != NODE_LIVE || op->fs->options.read_only)
+    if (parent->kind != NODE_LIVE || op->fs->options.read_only || fs_quorum_is_lost(op->fs))
         return EROFS;
     return snapshot_is_name(op->fs, name) || control_is_name(parent, name) ? EPERM : EINVAL;
 }
@@ -315,7 +315,8 @@ bool op_decode_name(struct fs_op *op, struct node *parent, struct bytes name, bo
     bool ok = (parent->kind == NODE_LIVE || parent->kind == NODE_PAST) &&
               layout_decode_name(name, place_below(parent), ret);
     if (ok && making)
-        ok = parent->kind == NODE_LIVE && ret->kind != LAYOUT_PARTIAL && !op->fs->options.read_only;
+        ok = parent->kind == NODE_LIVE && ret->kind != LAYOUT_PARTIAL && !op->fs->options.read_only &&
+             !fs_quorum_is_lost(op->fs);
     if (!ok)
         op_answer_errno(op, name_error(op, parent, name, making));
     return ok;
@@ -381,7 +382,7 @@ bool op_new_name_key(struct fs_op *op, struct bytes *ret_key)
 
 bool op_may_change(struct fs_op *op, const struct node *node)
 {
-    if (node->kind == NODE_LIVE && !op->fs->options.read_only)
+    if (node->kind == NODE_LIVE && !op->fs->options.read_only && !fs_quorum_is_lost(op->fs))
         return true;
     op_answer_errno(op, EROFS);
     return false;
@@ -417,7 +418,10 @@ void op_stat(struct fs_op *op, struct node *node, bool current, op_step step)
     stat_split(op, key);
     if (is_root(node) && op->fs->layout.prefix.size == 0) {     /* no name leads to that root */
         op_prepare(op, KV_CURRENT);
-        op_submit(op, stat_on_barrier);
+        if (serializable)
+            stat_on_barrier(op, ERR_OK);
+        else
+            op_submit(op, stat_on_barrier);
         return;
     }
     struct kv_request *request = op_prepare(op, KV_LOOKUP);
@@ -503,9 +507,22 @@ int op_errno(const struct fs_op *op, enum err_code code, bool is_write, bool by_
     return err_errno(code);
 }
 
+static bool is_change(const struct fs_op *op)
+{
+    switch (op->request.kind) {
+    case KERNEL_SETATTR: case KERNEL_MKNOD: case KERNEL_MKDIR: case KERNEL_UNLINK: case KERNEL_RMDIR:
+    case KERNEL_SYMLINK: case KERNEL_RENAME: case KERNEL_CREATE: case KERNEL_SETXATTR:
+    case KERNEL_REMOVEXATTR: return true;
+    default: return false;
+    }
+}
+
 void op_answer_code(struct fs_op *op, enum err_code code, bool by_name)
 {
-    op_answer_errno(op, op_errno(op, code, op->kv.kind == KV_TXN, by_name));
+    bool writes = op->kv.kind == KV_TXN;
+    if (!writes && code == ERR_TIMEOUT && is_change(op))
+        code = ERR_NO_LEADER;           /* what it was to be based on could not be read: nothing happened */
+    op_answer_errno(op, op_errno(op, code, writes || is_change(op), by_name));
 }
 
 static void fill_entry(struct fs *fs, struct node *node, const struct fs_file *file, kv_rev read,

@@ -124,7 +124,8 @@ void op_keep_data(struct fs_op *op);
 
 /* Looks up what stands at node (live or past) and decodes it into op->file; op->directory and op->base
  * spell its key. step gets OK, NOT_FOUND (also: something else has that name), or the kv's error. The
- * node's told is not touched. Read barrier: as the mount's reads= says, when `current` is set. */
+ * node's told is not touched. Read barrier: as the mount's reads= says, when `current` is set. step may run
+ * before this returns. */
 void op_stat(struct fs_op *op, struct node *node, bool current, op_step step);
 /* The same for a name below parent that need not have a node. name is raw. */
 void op_stat_name(struct fs_op *op, struct node *parent, enum node_step how, struct bytes name,
@@ -154,7 +155,8 @@ bool op_name_key(struct fs_op *op, struct bytes *ret_key);
 bool op_take_new_name(struct fs_op *op);
 bool op_new_name_key(struct fs_op *op, struct bytes *ret_key);
 bool op_key_fits(struct fs_op *op, struct bytes key);
-/* Refuses what cannot be changed: past, control, ro mounts. False: answered with EROFS. */
+/* Refuses what cannot be changed: past, control, ro mounts; and everything while the quorum is lost. False:
+ * answered with EROFS. */
 bool op_may_change(struct fs_op *op, const struct node *node);
 
 /* ---- answers: each ends the op ---- */

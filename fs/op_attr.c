@@ -23,6 +23,7 @@
 static void getattr_start(struct fs_op *op, enum err_code code);
 static void getattr_on_parent(struct fs_op *op, enum err_code code);
 static void getattr_on_stat(struct fs_op *op, enum err_code code);
+static bool is_root_apart(struct fs_op *op);
 
 static void answer_virtual(struct fs_op *op)
 {
@@ -80,12 +81,22 @@ static void getattr_start(struct fs_op *op, enum err_code code)
     else if (op->node->step == STEP_PARTIAL)
         op_answer_attr(op, op->node, &op->node->told.attr);
     else
-        op_stat(op, op->node, true, getattr_on_stat);
+        op_stat(op, op->node, !is_root_apart(op), getattr_on_stat);
+}
+
+/* The way to .fs/status leads through the root: without a quorum it is shown as this host knows it. */
+static bool is_root_apart(struct fs_op *op)
+{
+    return !op->node->parent && !fs_status(op->fs)->has_quorum;
 }
 
 static void getattr_on_stat(struct fs_op *op, enum err_code code)
 {
     struct node *node = op->node;
+    if (code == ERR_TIMEOUT && !node->parent && op->tries++ == 0) {
+        op_stat(op, node, false, getattr_on_stat);
+        return;
+    }
     if (code == ERR_NOT_FOUND) {
         node_remove(&op->fs->nodes, node);
         /* A walk that found it replaced is walked again, once; then it is told what it had found. */

@@ -30,13 +30,6 @@ static bool wants_writing(const struct fs_op *op)
     return (op->request.flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* Without a quorum for longer than a request would wait, writers are told at once. */
-static bool quorum_is_lost(struct fs_op *op)
-{
-    const struct kv_status *status = fs_status(op->fs);
-    return !status->has_quorum && status->quorum_lost_ns >= op->fs->options.timeo_ms * 1000000;
-}
-
 static struct handle *open_handle(struct fs_op *op, struct node *node, const struct fs_file *file,
                                   struct bytes key, kv_rev store_revision)
 {
@@ -78,16 +71,15 @@ static void open_on_stat(struct fs_op *op, enum err_code code);
 
 void op_open(struct fs_op *op)
 {
-    if (wants_writing(op) && !op_may_change(op, op->node))
-        return;
-    if (wants_writing(op) && quorum_is_lost(op))
-        op_answer_errno(op, EROFS);
-    else
+    if (!wants_writing(op) || op_may_change(op, op->node))
         open_start(op, ERR_OK);
 }
 
+/* Whoever waited in vain to begin a change is told as one who begins it later. */
 static void open_fail(struct fs_op *op, enum err_code code)
 {
+    if (wants_writing(op) && code == ERR_TIMEOUT)
+        code = ERR_NO_LEADER;
     op_answer_errno(op, op_errno(op, code, wants_writing(op), false));
 }
 
@@ -235,9 +227,7 @@ void op_create(struct fs_op *op)
 {
     if (!op_may_change(op, op->node))
         return;
-    if (quorum_is_lost(op))
-        op_answer_errno(op, EROFS);
-    else if (op->request.flags & O_EXCL)
+    if (op->request.flags & O_EXCL)
         make_start(op, META_FILE, op->request.mode, 0, BYTES_EMPTY);
     else if (op_take_name(op, true))
         create_start(op, ERR_OK);

@@ -98,10 +98,12 @@ void op_symlink(struct fs_op *op)
 static void readlink_on_read(struct fs_op *op, enum err_code code)
 {
     const struct kv_range_result *range = &op->kv.result.range;
+    const struct node *node = op->node;
     if (code != ERR_OK)
         op_answer_code(op, code, false);
-    else if (range->count == 0)
-        op_answer_errno(op, ESTALE);
+    else if (range->count == 0 ||
+             (node->told.known && range->items[0].create_revision != node->told.create_revision))
+        op_answer_errno(op, ESTALE);            /* another one has its name: the kernel walks again */
     else
         op_answer_data(op, range->items[0].value);
 }

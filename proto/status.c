@@ -57,6 +57,37 @@ static void format_quorum(struct buf *ret, const struct kv_status *status)
                           status->quorum_lost_ns / NS_PER_S);
 }
 
+/* Nobody is heard by everyone: a leader hears all, others hear it alone, until they look for another. */
+static bool is_missing(const struct kv_status *status, const struct kv_member_status *member)
+{
+    bool listens = !status->has_quorum || status->leader_id == status->member_id;
+    return listens && !member->is_self &&
+           (member->last_contact_ns == 0 || member->last_contact_ns > STATUS_MISSING_NS);
+}
+
+/* "missing: b, heard 12 s ago; c, never heard" */
+static void format_missing(struct buf *ret, const struct kv_status *status)
+{
+    const char *before = "missing: ";
+    for (size_t i = 0; i < status->member_count; i++) {
+        const struct kv_member_status *member = &status->members[i];
+        if (!is_missing(status, member))
+            continue;
+        buf_append_format(ret, "%s", before);
+        if (member->name[0])
+            buf_append_format(ret, "%.*s", (int)sizeof(member->name), member->name);
+        else
+            buf_append_format(ret, "%016" PRIx64, member->id);
+        if (member->last_contact_ns)
+            buf_append_format(ret, ", heard %" PRId64 " s ago", member->last_contact_ns / NS_PER_S);
+        else
+            buf_append_format(ret, ", never heard");
+        before = "; ";
+    }
+    if (before[0] == ';')
+        buf_append_u8(ret, '\n');
+}
+
 static void format_store(struct buf *ret, const struct kv_status *status)
 {
     format_line_number(ret, "revision", (uint64_t)status->revision);
@@ -107,6 +138,7 @@ void status_format(struct buf *ret, const struct kv_status *status, const char *
         format_line_text(ret, "data", data_folder);
     format_ids(ret, status);
     format_quorum(ret, status);
+    format_missing(ret, status);
     format_store(ret, status);
     format_log(ret, status);
     buf_append_format(ret, "clock: ");

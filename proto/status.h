@@ -5,6 +5,10 @@
 
 #include "proto/kv.h"
 
+/* A member that was not heard for so long is named as missing, by one that should have heard it: many
+ * heartbeats, and longer than an election. */
+#define STATUS_MISSING_NS INT64_C(2000000000)
+
 /* Appends the screen. data_folder: where the member keeps its data (an absolute path; a newline in it
  * is printed as '?'), NULL for a mount without a member: the line is left out. Any thread. */
 void status_format(struct buf *ret, const struct kv_status *status, const char *data_folder);

@@ -164,11 +164,27 @@ static bool is_write(const struct kv_request *request)
     return request->kind == KV_TXN || request->kind == KV_COMPACT || is_lease_write(request);
 }
 
+static bool is_serializable(const struct kv_request *request)
+{
+    return (request->kind == KV_RANGE && request->range.serializable) ||
+           (request->kind == KV_LOOKUP && request->lookup.serializable) ||
+           (request->kind == KV_LIST && request->list.serializable);
+}
+
+static bool is_held(const struct kv_direct *direct, const struct kv_request *request)
+{
+    if (request->state)
+        return false;                   /* it has been canceled */
+    return is_write(request) ? direct->hold_writes : direct->hold_reads && !is_serializable(request);
+}
+
 static enum err_code run(struct kv_direct *direct, struct kv_request *request)
 {
     if (request->state)
         return err_set(&request->err, ERR_CANCELED, "canceled");
     enum err_code refused = is_write(request) ? direct->refuse_writes : direct->refuse_reads;
+    if (!refused && direct->has_no_leader && !is_serializable(request))
+        refused = is_write(request) ? ERR_NO_LEADER : ERR_TIMEOUT;
     if (refused)
         return err_set(&request->err, refused, "refused");
     if (request->kind == KV_TXN)
@@ -204,7 +220,7 @@ size_t kv_direct_turn(struct kv_direct *direct)
     list_splice_back(&now, &direct->queue);
     for (struct list *link; (link = list_pop_front(&now)) != NULL;) {
         struct kv_request *request = container_of(link, struct kv_request, link);
-        if (direct->hold_writes && is_write(request) && !request->state) {
+        if (is_held(direct, request)) {
             list_push_back(&held, link);
             continue;
         }

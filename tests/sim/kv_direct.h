@@ -28,6 +28,9 @@ struct kv_direct {
     enum err_code lose_answers;         /* applied, and answered with this */
     uint32_t lose_count;                /* how many of the next writes; 0: all */
     bool hold_writes;                   /* writes stay in the queue */
+    bool hold_reads;                    /* and so do reads that are not serializable */
+    bool has_no_leader;                 /* what it would have waited for has not come: writes NO_LEADER,
+                                           reads TIMEOUT unless they are serializable */
     struct kv_status status;            /* what kv_status_get says, beside ids and revisions */
 };
 

@@ -82,6 +82,36 @@ static void test_members_and_a_lost_quorum(void **state)
     free(text);
 }
 
+/* Whoever leads hears everyone; whoever looks for a leader too; a follower hears its leader alone. */
+static void test_the_missing_are_named(void **state)
+{
+    (void)state;
+    struct kv_status status = sample();
+    status.alone = false;
+    status.member_count = 4;
+    status.members[0] = (struct kv_member_status){.id = 7, .name = "a", .is_voter = true, .is_self = true};
+    status.members[1] = (struct kv_member_status){.id = 8, .name = "b", .is_voter = true,
+                                                  .last_contact_ns = 12500000000};
+    status.members[2] = (struct kv_member_status){.id = 9, .is_voter = true};
+    status.members[3] = (struct kv_member_status){.id = 10, .name = "d", .last_contact_ns = 30000000};
+    char *text = format(&status, NULL);
+    assert_line(text, "missing", "b, heard 12 s ago; 0000000000000009, never heard");
+    free(text);
+    status.leader_id = 8;
+    text = format(&status, NULL);
+    assert_line(text, "missing", "");
+    free(text);
+    status.leader_id = 0;
+    status.has_quorum = false;
+    text = format(&status, NULL);
+    assert_line(text, "missing", "b, heard 12 s ago; 0000000000000009, never heard");
+    free(text);
+    status.members[1].last_contact_ns = status.members[2].last_contact_ns = 1;
+    text = format(&status, NULL);
+    assert_line(text, "missing", "");
+    free(text);
+}
+
 static void test_times_are_utc_to_the_millisecond(void **state)
 {
     (void)state;
@@ -110,6 +140,7 @@ int main(void)
         cmocka_unit_test(test_a_mount_without_member_has_no_data_line),
         cmocka_unit_test(test_no_value_breaks_its_line),
         cmocka_unit_test(test_members_and_a_lost_quorum),
+        cmocka_unit_test(test_the_missing_are_named),
         cmocka_unit_test(test_times_are_utc_to_the_millisecond),
         cmocka_unit_test(test_find_takes_whole_names_and_the_last_line_without_its_end),
     };
