@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "fs/cache.h"
+#include "fs/stream.h"
 #include "proto/base/mem.h"
 #include "proto/status.h"
 
@@ -12,7 +13,7 @@
 
 struct control_file {
     const char *name;
-    void (*text)(struct fs *fs, struct buf *ret);
+    void (*text)(struct fs *fs, struct buf *ret);       /* NULL: a stream (stream.h) */
 };
 
 static void status_text(struct fs *fs, struct buf *ret);
@@ -21,6 +22,7 @@ static void revision_text(struct fs *fs, struct buf *ret);
 static const struct control_file control_files[] = {
     {"status", status_text},
     {"revision", revision_text},
+    {"watch", NULL},
     {NULL, NULL},
 };
 
@@ -80,10 +82,16 @@ static void answer_node(struct fs_op *op, enum node_kind kind, int control)
 
 void control_lookup_self(struct fs_op *op) { answer_node(op, NODE_CONTROL_DIRECTORY, 0); }
 
+static bool is_called(const struct control_file *file, struct bytes name)
+{
+    kv_rev revision;
+    return file->text ? bytes_equal(name, bytes_of_text(file->name)) : stream_is_name(name, &revision);
+}
+
 void control_lookup(struct fs_op *op)
 {
     for (int i = 0; control_files[i].name; i++) {
-        if (bytes_equal(op->request.name, bytes_of_text(control_files[i].name))) {
+        if (is_called(&control_files[i], op->request.name)) {
             answer_node(op, NODE_CONTROL_FILE, i);
             return;
         }
@@ -91,14 +99,12 @@ void control_lookup(struct fs_op *op)
     op_answer_errno(op, ENOENT);
 }
 
-/* ---- open, read, release: the handle is the text ---- */
+/* ---- open, read, poll, release: the handle is the text, or the stream ---- */
 
-void control_open(struct fs_op *op)
+static bool is_stream(const struct fs_op *op) { return !control_files[op->node->control].text; }
+
+static void text_open(struct fs_op *op)
 {
-    if ((op->request.flags & O_ACCMODE) != O_RDONLY) {
-        op_answer_errno(op, EROFS);
-        return;
-    }
     struct buf *text = mem_xzalloc(sizeof(*text));
     control_files[op->node->control].text(op->fs, text);
     struct kernel_open answer = {.handle = (uintptr_t)text, .direct_io = true, .no_flush = true};
@@ -108,7 +114,7 @@ void control_open(struct fs_op *op)
     }
 }
 
-void control_read(struct fs_op *op)
+static void text_read(struct fs_op *op)
 {
     const struct buf *text = (const struct buf *)(uintptr_t)op->request.handle;
     size_t offset = op->request.offset < 0 ? 0 : (size_t)op->request.offset;
@@ -118,12 +124,46 @@ void control_read(struct fs_op *op)
     op_answer_data(op, rest);
 }
 
-void control_release(struct fs_op *op)
+static void text_release(struct fs_op *op)
 {
     struct buf *text = (struct buf *)(uintptr_t)op->request.handle;
     op_answer_errno(op, 0);
     buf_release(text);
     free(text);
+}
+
+void control_open(struct fs_op *op)
+{
+    if ((op->request.flags & O_ACCMODE) != O_RDONLY)
+        op_answer_errno(op, EROFS);
+    else if (is_stream(op))
+        stream_open(op);
+    else
+        text_open(op);
+}
+
+void control_read(struct fs_op *op)
+{
+    if (is_stream(op))
+        stream_read(op);
+    else
+        text_read(op);
+}
+
+void control_poll(struct fs_op *op)
+{
+    if (is_stream(op))
+        stream_poll(op);
+    else
+        op_poll(op);
+}
+
+void control_release(struct fs_op *op)
+{
+    if (is_stream(op))
+        stream_release(op);
+    else
+        text_release(op);
 }
 
 void control_nothing(struct fs_op *op) { op_answer_errno(op, 0); }

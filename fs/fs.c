@@ -8,6 +8,7 @@
 #include "fs/notify.h"
 #include "fs/op.h"
 #include "fs/snapshot.h"
+#include "fs/stream.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
 
@@ -129,6 +130,7 @@ enum err_code fs_open(struct fs **ret, const struct fs_options *options, struct 
     list_init(&fs->ops);
     list_init(&fs->free_ops);
     list_init(&fs->timers);
+    list_init(&fs->streams);
     nodes_init(&fs->nodes);
     fs->layout = (struct layout){
         .prefix = bytes_of_text(options->prefix), .cluster_id = fs_status(fs)->cluster_id,
@@ -168,6 +170,7 @@ void fs_abandon(struct fs *fs)
         return;
     fs->stopping = true;
     cache_end(fs);
+    streams_stop(fs);
     LIST_FOR_EACH_SAFE(link, &fs->ops) {
         struct fs_op *op = container_of(link, struct fs_op, link);
         if (op->cancel)
@@ -177,7 +180,7 @@ void fs_abandon(struct fs *fs)
 
 bool fs_is_idle(const struct fs *fs)
 {
-    return list_is_empty(&fs->ops) && handles_are_idle(fs);
+    return list_is_empty(&fs->ops) && handles_are_idle(fs) && streams_are_idle(fs);
 }
 
 void fs_close(struct fs *fs)
@@ -187,6 +190,7 @@ void fs_close(struct fs *fs)
     CHECK(list_is_empty(&fs->ops));
     if (fs->notify)
         notify_close(fs);
+    streams_close(fs);
     if (fs->locks)
         locks_close(fs);
     if (fs->handles)

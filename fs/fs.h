@@ -65,6 +65,7 @@ struct fs {
     struct list free_ops;
     uint32_t op_count, free_op_count;
     struct list timers;                 /* by at_ms */
+    struct list streams;                /* stream.c: open .fs/watch */
     struct kv_observer observer;        /* cache.c, and the two that follow */
     kv_rev changed_revision;            /* of the last change of somebody else */
     struct {

@@ -25,7 +25,7 @@ enum kernel_kind {
     KERNEL_READ, KERNEL_WRITE, KERNEL_FLUSH, KERNEL_RELEASE, KERNEL_FSYNC, KERNEL_OPENDIR,
     KERNEL_READDIR, KERNEL_READDIRPLUS, KERNEL_RELEASEDIR, KERNEL_FSYNCDIR, KERNEL_STATFS,
     KERNEL_SETXATTR, KERNEL_GETXATTR, KERNEL_LISTXATTR, KERNEL_REMOVEXATTR, KERNEL_GETLK, KERNEL_SETLK,
-    KERNEL_FLOCK, KERNEL_FALLOCATE, KERNEL_LSEEK,
+    KERNEL_FLOCK, KERNEL_FALLOCATE, KERNEL_LSEEK, KERNEL_POLL,
     KERNEL_KIND_COUNT
 };
 
@@ -69,6 +69,7 @@ struct kernel_request {
     struct flock lock;              /* GETLK, SETLK; l_pid is the owner's process */
     int lock_op;                    /* FLOCK: LOCK_SH, LOCK_EX, LOCK_UN, with LOCK_NB */
     int whence;                     /* LSEEK: SEEK_DATA, SEEK_HOLE */
+    void *poll;                     /* POLL: the kernel wants to be woken, once: goes to poll_end. Else NULL */
 };
 
 struct kernel_entry {
@@ -80,6 +81,7 @@ struct kernel_entry {
 struct kernel_open {
     uint64_t handle;
     bool direct_io, keep_cache, no_flush, cache_readdir;
+    bool is_stream;                 /* it has no positions */
 };
 
 enum kernel_answer_kind {
@@ -91,7 +93,8 @@ enum kernel_answer_kind {
     KERNEL_ANSWER_CREATE,           /* CREATE: entry and open */
     KERNEL_ANSWER_DATA,             /* READ, READDIR*, GETXATTR, LISTXATTR; READLINK with is_link */
     KERNEL_ANSWER_COUNT,            /* WRITE: bytes taken; GETXATTR, LISTXATTR of size 0: room needed */
-    KERNEL_ANSWER_STATFS, KERNEL_ANSWER_LOCK, KERNEL_ANSWER_OFFSET
+    KERNEL_ANSWER_STATFS, KERNEL_ANSWER_LOCK, KERNEL_ANSWER_OFFSET,
+    KERNEL_ANSWER_POLL              /* count: poll(2)'s bits */
 };
 
 struct kernel_answer {
@@ -132,6 +135,8 @@ struct kernel_ops {
      * written. next: the offset that continues behind it. plus: the form of READDIRPLUS. */
     size_t (*add_entry)(struct kernel *kernel, void *token, uint8_t *to, size_t room,
                         const char *name, const struct kernel_entry *entry, off_t next, bool plus);
+    /* Takes a request's poll; wake: whoever polls is to ask again. Never blocks. Loop thread. */
+    void (*poll_end)(struct kernel *kernel, void *poll, bool wake);
     /* 0, or a positive errno: ENOENT when the kernel holds no such node or name. Any thread. */
     int (*note)(struct kernel *kernel, const struct kernel_note *note);
 };

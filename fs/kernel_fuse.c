@@ -403,6 +403,15 @@ static void on_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
     deliver(req, &request);
 }
 
+static void on_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
+                    struct fuse_pollhandle *poll)
+{
+    struct kernel_request request = request_of(req, KERNEL_POLL, node);
+    take_handle(&request, fi);
+    request.poll = poll;
+    deliver(req, &request);
+}
+
 static const struct fuse_lowlevel_ops lowlevel_ops = {
     .init = on_init, .lookup = on_lookup, .forget = on_forget, .forget_multi = on_forget_multi,
     .getattr = on_getattr, .setattr = on_setattr, .readlink = on_readlink, .mknod = on_mknod,
@@ -413,7 +422,7 @@ static const struct fuse_lowlevel_ops lowlevel_ops = {
     .releasedir = on_releasedir, .fsyncdir = on_fsyncdir, .statfs = on_statfs,
     .setxattr = on_setxattr, .getxattr = on_getxattr, .listxattr = on_listxattr,
     .removexattr = on_removexattr, .getlk = on_getlk, .setlk = on_setlk, .flock = on_flock,
-    .fallocate = on_fallocate, .lseek = on_lseek,
+    .fallocate = on_fallocate, .lseek = on_lseek, .poll = on_poll,
 };
 
 /* ---- answers ---- */
@@ -430,7 +439,8 @@ static struct fuse_file_info file_info(const struct kernel_open *open)
 {
     return (struct fuse_file_info){.fh = open->handle, .direct_io = open->direct_io,
                                    .keep_cache = open->keep_cache, .noflush = open->no_flush,
-                                   .cache_readdir = open->cache_readdir};
+                                   .cache_readdir = open->cache_readdir,
+                                   .nonseekable = open->is_stream};
 }
 
 static int answer_count(fuse_req_t req, enum kernel_kind kind, size_t count)
@@ -493,6 +503,7 @@ static bool fuse_answer(struct kernel *kernel, void *token, enum kernel_kind kin
     case KERNEL_ANSWER_COUNT: result = answer_count(req, kind, answer->count); break;
     case KERNEL_ANSWER_STATFS: result = fuse_reply_statfs(req, &answer->statfs); break;
     case KERNEL_ANSWER_LOCK: result = fuse_reply_lock(req, &answer->lock); break;
+    case KERNEL_ANSWER_POLL: result = fuse_reply_poll(req, (unsigned)answer->count); break;
     case KERNEL_ANSWER_OFFSET: result = fuse_reply_lseek(req, answer->offset); break;
     }
     return result == 0;
@@ -518,6 +529,14 @@ static size_t fuse_add_entry(struct kernel *kernel, void *token, uint8_t *to, si
         return fuse_add_direntry(token, (char *)to, room, name, &entry->attr, next);
     struct fuse_entry_param param = entry_param(entry);
     return fuse_add_direntry_plus(token, (char *)to, room, name, &param, next);
+}
+
+static void fuse_poll_end(struct kernel *kernel, void *poll, bool wake)
+{
+    (void)kernel;
+    if (wake)
+        (void)fuse_lowlevel_notify_poll(poll);  /* whom it would wake may have gone */
+    fuse_pollhandle_destroy(poll);
 }
 
 /* Where the kernel can, the name is looked up again by whoever uses it next, instead of being dropped: what
@@ -551,7 +570,7 @@ static int fuse_note(struct kernel *kernel, const struct kernel_note *note)
 
 static const struct kernel_ops fuse_ops = {
     .answer = fuse_answer, .expect_interrupt = fuse_expect_interrupt, .add_entry = fuse_add_entry,
-    .note = fuse_note,
+    .poll_end = fuse_poll_end, .note = fuse_note,
 };
 
 /* ---- the session ---- */

@@ -33,6 +33,7 @@ libfs_a_SOURCES += \
 	fs/replay.c fs/replay.h \
 	fs/save.c \
 	fs/staging.c fs/staging.h \
+	fs/stream.c fs/stream.h fs/stream_lines.c \
 	fs/watchers.c fs/watchers.h
 
 # the program

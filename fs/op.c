@@ -1,6 +1,7 @@
 #include "fs/op.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,14 @@ void op_pool_release(struct fs *fs)
 
 /* ---- arrival ---- */
 
+/* Files and folders are always ready. */
+void op_poll(struct fs_op *op)
+{
+    if (op->request.poll)
+        op->fs->kernel->ops->poll_end(op->fs->kernel, op->request.poll, false);
+    op_answer_poll(op, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+}
+
 static void op_not_supported(struct fs_op *op) { op_answer_errno(op, EOPNOTSUPP); }
 
 static void (*const op_table[KERNEL_KIND_COUNT])(struct fs_op *op) = {
@@ -101,13 +110,14 @@ static void (*const op_table[KERNEL_KIND_COUNT])(struct fs_op *op) = {
     [KERNEL_LISTXATTR] = op_listxattr,   [KERNEL_REMOVEXATTR] = op_removexattr,
     [KERNEL_GETLK] = op_getlk,           [KERNEL_SETLK] = op_setlk,
     [KERNEL_FLOCK] = op_flock,           [KERNEL_FALLOCATE] = op_fallocate,
-    [KERNEL_LSEEK] = op_lseek,
+    [KERNEL_LSEEK] = op_lseek,           [KERNEL_POLL] = op_poll,
 };
 
 /* The control files answer from memory; the locks on them are nobody's. */
 static void (*control_function(enum kernel_kind kind))(struct fs_op *op)
 {
     switch (kind) {
+    case KERNEL_POLL: return control_poll;
     case KERNEL_OPEN: return control_open;
     case KERNEL_READ: return control_read;
     case KERNEL_RELEASE: return control_release;
@@ -590,6 +600,11 @@ void op_answer_count(struct fs_op *op, size_t count)
 void op_answer_offset(struct fs_op *op, off_t offset)
 {
     op_answer(op, &(struct kernel_answer){.kind = KERNEL_ANSWER_OFFSET, .offset = offset});
+}
+
+void op_answer_poll(struct fs_op *op, unsigned events)
+{
+    op_answer(op, &(struct kernel_answer){.kind = KERNEL_ANSWER_POLL, .count = events});
 }
 
 void op_answer_lock(struct fs_op *op, const struct flock *lock)

@@ -97,15 +97,16 @@ void op_release(struct fs_op *op);
 void op_fsync(struct fs_op *op);
 void op_fallocate(struct fs_op *op);
 void op_lseek(struct fs_op *op);
+void op_poll(struct fs_op *op);         /* op.c */
 void op_getlk(struct fs_op *op);        /* op_lock.c */
 void op_setlk(struct fs_op *op);
 void op_flock(struct fs_op *op);
-/* control.c: OPEN, READ and RELEASE of .fs/NAME; the table sends them here, so that op_open and its like
+/* control.c: OPEN, READ, POLL and RELEASE of .fs/NAME; the table sends them here, so that op_open and its like
  * see files alone. */
 void control_open(struct fs_op *op);
 void control_read(struct fs_op *op);
 void control_release(struct fs_op *op);
-
+void control_poll(struct fs_op *op);
 void control_nothing(struct fs_op *op);
 
 /* ---- steps ---- */
@@ -176,6 +177,7 @@ bool op_answer_create(struct fs_op *op, struct node *node, const struct fs_file 
 void op_answer_data(struct fs_op *op, struct bytes data);
 void op_answer_count(struct fs_op *op, size_t count);
 void op_answer_offset(struct fs_op *op, off_t offset);
+void op_answer_poll(struct fs_op *op, unsigned events);
 void op_answer_lock(struct fs_op *op, const struct flock *lock);
 void op_answer_statfs(struct fs_op *op, const struct statvfs *statfs);
 void op_answer_none(struct fs_op *op);

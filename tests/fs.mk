@@ -60,6 +60,10 @@ UNIT += tests/unit/test_quorum
 tests_unit_test_quorum_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_quorum_LDADD = $(SIM_MOUNT_LDADD)
 
+UNIT += tests/unit/test_stream
+tests_unit_test_stream_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_stream_LDADD = $(SIM_MOUNT_LDADD)
+
 UNIT += tests/unit/test_op_tree
 tests_unit_test_op_tree_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_tree_LDADD = $(SIM_MOUNT_LDADD)

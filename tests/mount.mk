@@ -28,8 +28,8 @@ dist_check_SCRIPTS += tests/lossy/test_home.sh
 TESTS += tests/lossy/test_home.sh
 
 # Through the mount: one script per subject, and the programs they use.
-MOUNT_HELPERS = tests/mount/elsewhere tests/mount/inotify tests/mount/ledger tests/mount/listing tests/mount/posix tests/mount/threads \
-	tests/mount/torn
+MOUNT_HELPERS = tests/mount/elsewhere tests/mount/inotify tests/mount/ledger tests/mount/listing \
+	tests/mount/polled tests/mount/posix tests/mount/threads tests/mount/torn
 check_PROGRAMS += $(MOUNT_HELPERS)
 tests_mount_elsewhere_LDADD = libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a \
 	$(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) -lpthread
@@ -57,6 +57,7 @@ MOUNT_TESTS = \
 	tests/mount/44-listing.sh \
 	tests/mount/50-commands.sh \
 	tests/mount/51-inotify.sh \
+	tests/mount/52-watch.sh \
 	tests/mount/62-segments.sh \
 	tests/mount/80-kill.sh \
 	tests/mount/81-power.sh

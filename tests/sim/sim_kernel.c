@@ -50,6 +50,15 @@ static size_t sim_add_entry(struct kernel *kernel, void *token, uint8_t *to, siz
     return size;
 }
 
+static void sim_poll_end(struct kernel *kernel, void *poll, bool wake)
+{
+    struct sim_poll *ended = poll;
+    (void)kernel;
+    CHECK(!ended->has_ended);
+    ended->has_ended = true;
+    ended->was_woken = wake;
+}
+
 static int sim_note(struct kernel *kernel, const struct kernel_note *note)
 {
     struct sim_kernel *sim = sim_of(kernel);
@@ -62,7 +71,7 @@ static int sim_note(struct kernel *kernel, const struct kernel_note *note)
 
 static const struct kernel_ops sim_ops = {.answer = sim_answer,
                                           .expect_interrupt = sim_expect_interrupt,
-                                          .add_entry = sim_add_entry, .note = sim_note};
+                                          .add_entry = sim_add_entry, .poll_end = sim_poll_end, .note = sim_note};
 
 void sim_kernel_init(struct sim_kernel *kernel, struct fs *fs)
 {

@@ -15,6 +15,11 @@ struct sim_call {
     struct fs_op *op;                   /* may be interrupted */
 };
 
+/* What a POLL request gives along, to be woken. */
+struct sim_poll {
+    bool has_ended, was_woken;
+};
+
 /* One entry of a listing's data; the name and a NUL follow. */
 struct sim_entry {
     off_t next;
