@@ -342,7 +342,7 @@ static void mount_help(void)
            "  -f, --foreground   stay in the foreground, say things on standard error\n"
            "  -o OPTION,...      prefix=KEY/ timeo=5s reads=strict|local locks=cluster|local ro\n"
            "                     uid=N gid=N fmask=022 dmask=022 max_file_size=1M allow_other\n"
-           "                     noallow_other noinotify data=DATA name=NAME\n"
+           "                     noallow_other inotify=on|off data=DATA name=NAME\n"
            "  -d, --data DATA    where the member keeps its data\n\n"
            "  concordfs mount ~/cfg\n"
            "  concordfs mount -o prefix=/app/ --data /srv/concordfs /etc/app\n");

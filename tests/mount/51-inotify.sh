@@ -167,9 +167,8 @@ is 1 "$(cat "$mnt/dir/unseen")" "what nobody watched"
 
 # Who is in a directory without a record keeps knowing where he is while names come below it.
 concordfs put /plain/a 1
-(cd "$mnt/plain" && concordfs put /plain/b 1 && concordfs put /plain/c 1 && /bin/pwd >"$work/pwd") ||
-    wrong "pwd failed: $(cat "$work/pwd")"
-is "$mnt/plain" "$(cat "$work/pwd")" "the working directory"
+(cd "$mnt/plain" && concordfs put /plain/b 1 && readlink /proc/self/cwd >"$work/cwd")
+is "$mnt/plain" "$(cat "$work/cwd")" "the working directory"
 
 # A file that is watched while somebody holds its old version: the watch is on a node of its own by then.
 if [ "$(awk '/CapEff/ { print $2 }' /proc/self/status)" != 0 ]; then
