@@ -3,6 +3,9 @@
  * The leader may drop a change (one is pending) or put an empty entry in its place, and a forwarded one
  * may be lost; so it is proposed again every CHANGE_RETRY_NS. Several copies may then be applied: the
  * first answers whoever asked, the others find nobody, and what they ask for is there already.
+ *
+ * A member that is alone says so no longer as soon as a change is asked for, and proposes it when what a
+ * mount believed because of that has run out (proto/kv.h, KV_ALONE_MS).
  */
 #include "cluster/node_internal.h"
 
@@ -53,6 +56,23 @@ static void propose(struct node *node, struct node_change *change)
     change->tried_ns = node_now(node);
 }
 
+/* Whether a mount of this member may still believe that nobody else changes anything. */
+static bool waits_for_mount(struct node *node, int64_t now)
+{
+    if (!node_is_alone(node) || !node->observer)
+        return false;
+    if (node->admits_ns == 0)
+        node->admits_ns = now + KV_ADMIT_MS * NS_PER_MS;
+    return now < node->admits_ns;
+}
+
+/* Nothing of what was asked for is on its way: it is alone as before. */
+static void end_waiting(struct node *node, bool was_proposed)
+{
+    if (!was_proposed && list_is_empty(&node->changes))
+        node->admits_ns = 0;
+}
+
 /* The core may have refused it for now: then, too, it is asked again later, not at once. */
 static int64_t retry_ns(const struct node_change *change)
 {
@@ -67,7 +87,9 @@ void changes_turn(struct node *node)
         if (now >= change->deadline_ns) {
             list_remove(link);
             finish(node, change, change->was_proposed ? ERR_TIMEOUT : ERR_NO_LEADER, NULL);
-        } else if (raft_leader(node->raft) != RAFT_NOBODY && now >= retry_ns(change)) {
+            end_waiting(node, change->was_proposed);
+        } else if (raft_leader(node->raft) != RAFT_NOBODY && now >= retry_ns(change) &&
+                   !waits_for_mount(node, now)) {
             propose(node, change);
         }
     }
@@ -115,6 +137,8 @@ int64_t changes_next_wake_ns(const struct node *node)
         /* Without a leader it waits for one: that is a turn by itself. */
         bool again = change->tried_ns != INT64_MIN && raft_leader(node->raft) != RAFT_NOBODY;
         int64_t due = again ? retry_ns(change) : INT64_MAX;
+        if (change->tried_ns == INT64_MIN && node->admits_ns)
+            due = node->admits_ns;
         due = change->deadline_ns < due ? change->deadline_ns : due;
         next = due < next ? due : next;
     }

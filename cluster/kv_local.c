@@ -428,7 +428,7 @@ static void status(struct kv *kv, struct kv_status *ret)
         .file_size_max = settings.file_size_max,
         .disk_total = node->snapshotter.disk_total,
         .disk_free = node->snapshotter.disk_free,
-        .alone = node_is_alone(node),
+        .alone = node_is_alone(node) && node->admits_ns == 0,
         .has_quorum = raft_leader(node->raft) != RAFT_NOBODY,
         .flushes = log.flush_count,
         .log_bytes = log.flushed_bytes,

@@ -20,6 +20,7 @@ void node_membership_changed(struct node *node, raft_index since)
     raft_id self = node->identity.member_id;
     node->alone = membership->count == 1 && membership->members[0].id == self &&
                   membership_is_voter(membership, self);
+    node->admits_ns = 0;
     node_peers_update(node, since);
     if (membership_was_removed(membership, self))
         node_removed(node, RAFT_NOBODY);

@@ -118,6 +118,7 @@ struct node {
     int64_t campaign_ns;            /* the leader's connection was reset: then a pre-vote; 0: no */
     int64_t leader_lost_ns;         /* since when there is none; 0: there is one */
     bool alone;                     /* one voter, this one, and nobody else */
+    int64_t admits_ns;              /* an alone one says so no longer: another is admitted then; 0: none is */
     bool hold_commit, stopping;
     enum err_code fault_code;
     struct err fault;

@@ -5,7 +5,7 @@
 #include "proto/base/check.h"
 
 #define SECOND_NS INT64_C(1000000000)
-#define ALONE_TIMEOUT_NS SECOND_NS              /* what passes before another member is admitted */
+#define ALONE_TIMEOUT_NS (KV_ALONE_MS * INT64_C(1000000))
 #define PAST_TIMEOUT_NS (86400 * SECOND_NS)     /* the past does not change */
 #define GLANCE_TIMEOUT_NS 1     /* attributes that the walk's own permission checks and stat may use */
 

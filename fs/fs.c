@@ -12,8 +12,6 @@
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
 
-#define STATUS_AGE_MAX_MS 50
-
 int64_t fs_now_ms(void)
 {
     struct timespec now;
@@ -31,7 +29,7 @@ static int64_t coarse_ms(void)
 const struct kv_status *fs_status(struct fs *fs)
 {
     int64_t now = coarse_ms();
-    if (fs->status_ms == 0 || now - fs->status_ms > STATUS_AGE_MAX_MS) {
+    if (fs->status_ms == 0 || now - fs->status_ms > KV_STATUS_AGE_MS) {
         kv_status_get(fs->kv, &fs->status);
         fs->status_ms = now;
     }

@@ -318,6 +318,12 @@ struct kv_member_status {
     int64_t last_contact_ns;                    /* how long ago; 0: itself, or never */
 };
 
+/* What is believed because a member is alone is believed so long at most. It has ceased to say that it is
+ * alone for longer (KV_ADMIT_MS) when another one is admitted; a status may be KV_STATUS_AGE_MS old. */
+#define KV_ALONE_MS 1000
+#define KV_STATUS_AGE_MS 50
+#define KV_ADMIT_MS (KV_ALONE_MS + 2 * KV_STATUS_AGE_MS)
+
 struct kv_status {
     uint64_t cluster_id, member_id, leader_id;
     uint64_t raft_term, raft_index, applied_index;
@@ -326,7 +332,7 @@ struct kv_status {
     uint64_t key_count;                         /* live user keys; UINT64_MAX if unknown */
     uint64_t file_size_max;                     /* setting max_file_size */
     uint64_t disk_total, disk_free;             /* bytes, of the data folder's filesystem */
-    bool alone;                                 /* one voter, no learner, no other client */
+    bool alone;                                 /* one voter, no learner, no other client; see KV_ALONE_MS */
     bool has_quorum;
     int64_t quorum_lost_ns;                     /* how long ago; 0 when has_quorum */
     uint64_t flushes, log_bytes, entries;       /* since start */

@@ -52,6 +52,12 @@ UNIT += tests/unit/test_node
 tests_unit_test_node_SOURCES = tests/unit/test_node.c tests/sim/sim_worker.c
 tests_unit_test_node_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_node_LDADD = $(CLUSTER_LDADD)
+noinst_HEADERS += tests/unit/node_fixture.h
+
+UNIT += tests/unit/test_node_company
+tests_unit_test_node_company_SOURCES = tests/unit/test_node_company.c tests/sim/sim_worker.c
+tests_unit_test_node_company_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_node_company_LDADD = $(CLUSTER_LDADD)
 
 # leases: who may let them run out
 UNIT += tests/unit/test_leases

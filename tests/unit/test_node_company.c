@@ -1,0 +1,86 @@
+/* cluster/node: a member that has company, or is to have some. */
+#include "tests/unit/node_fixture.h"
+
+/* A vain election changes who the member would vote for, not since when nobody leads. */
+static void a_quorum_is_lost_since_it_was_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    struct kv_status status;
+    for (int second = 0; second < 20; second++) {
+        kv_status_get(node_kv(fixture->node), &status);
+        assert_false(status.has_quorum);
+        assert_true(status.quorum_lost_ns >= second * NS_PER_S);
+        sleep_through(fixture, NS_PER_S);
+    }
+    assert_true(status.member_count == 3);
+}
+
+struct admission {
+    struct node_change change;
+    bool ended;
+};
+
+static void on_admitted(struct node_change *change, enum err_code code)
+{
+    struct admission *admission = container_of(change, struct admission, change);
+    assert_ok(code);
+    admission->ended = true;
+}
+
+static void admit(struct fixture *fixture, struct admission *admission)
+{
+    const struct membership_member learner = {.id = 8, .name = "b"};
+    *admission = (struct admission){
+        .change = {.change = {.count = 1, .changes = {{RAFT_CHANGE_ADD_LEARNER, learner.id}}},
+                   .members = {.count = 1, .members = {learner}}, .done = on_admitted}};
+    node_change_submit(fixture->node, &admission->change);
+    settle(fixture);
+}
+
+static void heard_nothing(struct kv_observer *observer, const struct kv_changed *changed)
+{
+    (void)observer;
+    (void)changed;
+}
+
+/* A mount believes names for KV_ALONE_MS because its member is alone. */
+static void whoever_believes_is_waited_for(void **state)
+{
+    struct fixture *fixture = *state;
+    struct kv_observer observer = {.changed = heard_nothing};
+    struct admission admission;
+    struct kv_status status;
+    kv_observe(node_kv(fixture->node), &observer);
+    kv_status_get(node_kv(fixture->node), &status);
+    assert_true(status.alone);
+    admit(fixture, &admission);
+    for (int waited_ms = 0; waited_ms < KV_ADMIT_MS; waited_ms += 50) {
+        kv_status_get(node_kv(fixture->node), &status);
+        assert_false(status.alone || admission.ended);
+        assert_int_equal(status.member_count, 1);
+        sleep_through(fixture, 50 * NS_PER_MS);
+    }
+    assert_true(admission.ended);
+    kv_status_get(node_kv(fixture->node), &status);
+    assert_false(status.alone);
+    assert_int_equal(status.member_count, 2);
+    kv_observe(node_kv(fixture->node), NULL);
+}
+
+static void nobody_is_waited_for_without_a_mount(void **state)
+{
+    struct fixture *fixture = *state;
+    struct admission admission;
+    admit(fixture, &admission);
+    assert_true(admission.ended);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_quorum_is_lost_since_it_was_lost, setup_of_three, teardown),
+        MEMBER(whoever_believes_is_waited_for),
+        MEMBER(nobody_is_waited_for_without_a_mount),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
