@@ -206,7 +206,8 @@ static enum err_code open_kernel(struct mount *mount, struct err *err)
     char *fsname = mem_xformat("concordfs:%s", options->fs.prefix);
     struct kernel_options kernel_options = {
         .mountpoint = mount->mountpoint, .fsname = fsname, .allow_other = options->allow_other,
-        .read_only = options->fs.read_only, .allow_dev_suid = options->allow_dev_suid,
+        /* what is replayed for watchers passes the kernel; the filesystem refuses everybody else */
+        .read_only = options->fs.read_only && !options->fs.inotify, .allow_dev_suid = options->allow_dev_suid,
         .readdirplus = options->fs.reads == FS_READS_LOCAL || fs_status(mount->fs)->alone,
         .cache_symlinks = options->fs.read_only, .debug = options->debug};
     enum err_code code = kernel_open(&mount->kernel, &kernel_options, mount->fs, err);

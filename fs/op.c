@@ -310,11 +310,13 @@ static enum layout_place place_below(const struct node *parent)
     return parent->step == STEP_PARTIAL ? LAYOUT_IN_PARTIAL : LAYOUT_IN_DIRECTORY;
 }
 
+static bool may_write(struct fs *fs) { return !fs->options.read_only && !fs_quorum_is_lost(fs); }
+
 static int name_error(const struct fs_op *op, const struct node *parent, struct bytes name, bool making)
 {
     if (!making)
         return ENOENT;
-    if (parent->kind != NODE_LIVE || op->fs->options.read_only || fs_quorum_is_lost(op->fs))
+    if (parent->kind != NODE_LIVE || !may_write(op->fs))
         return EROFS;
     return snapshot_is_name(op->fs, name) || control_is_name(parent, name) ? EPERM : EINVAL;
 }
@@ -325,8 +327,8 @@ bool op_decode_name(struct fs_op *op, struct node *parent, struct bytes name, bo
     bool ok = (parent->kind == NODE_LIVE || parent->kind == NODE_PAST) &&
               layout_decode_name(name, place_below(parent), ret);
     if (ok && making)
-        ok = parent->kind == NODE_LIVE && ret->kind != LAYOUT_PARTIAL && !op->fs->options.read_only &&
-             !fs_quorum_is_lost(op->fs);
+        ok = parent->kind == NODE_LIVE && ret->kind != LAYOUT_PARTIAL &&
+             (op->is_replay || may_write(op->fs));
     if (!ok)
         op_answer_errno(op, name_error(op, parent, name, making));
     return ok;
@@ -392,7 +394,7 @@ bool op_new_name_key(struct fs_op *op, struct bytes *ret_key)
 
 bool op_may_change(struct fs_op *op, const struct node *node)
 {
-    if (node->kind == NODE_LIVE && !op->fs->options.read_only && !fs_quorum_is_lost(op->fs))
+    if (node->kind == NODE_LIVE && may_write(op->fs))
         return true;
     op_answer_errno(op, EROFS);
     return false;

@@ -188,6 +188,33 @@ if [ "$(awk '/CapEff/ { print $2 }' /proc/self/status)" != 0 ]; then
 fi
 stop_mount
 
+# A mount that nobody may change: changes come from elsewhere alone.
+start_mount -o ro
+echo 1 >"$work/made"
+for command in "touch $mnt/dir/file" "sh -c 'echo x >$mnt/dir/file'" "sh -c 'echo x >$mnt/dir/none'" \
+    "mkdir $mnt/dir/none" "rm $mnt/dir/file" "mv $mnt/dir/file $mnt/dir/none" "chmod 600 $mnt/dir/file" \
+    "ln -s x $mnt/dir/none" "mkfifo $mnt/dir/none" "rmdir $mnt/away" "cp $work/made $mnt/dir/file"; do
+    refuses 'read-only' sh -c "$command"
+done
+watch dir
+concordfs put /dir/file other
+concordfs put /dir/late 1
+elsewhere rename /dir/late /dir/later
+hears "changes of others on a mount that is read-only" <<'END'
+dir/file open
+dir/file modify
+dir/file close_write
+dir/late create
+dir/late open
+dir/late modify
+dir/late close_write
+dir/late moved_from
+dir/later moved_to
+END
+is other "$(cat "$mnt/dir/file")" "the content on a mount that is read-only"
+concordfs del /dir/later
+stop_mount
+
 # Not wanted.
 start_mount -o inotify=off
 watch dir ./dir/file
