@@ -39,7 +39,7 @@ static void op_clear(struct fs_op *op)
     op->node = op->new_parent = NULL;
     op->step = NULL;
     op->is_waiting = op->interrupted = op->any_signal = op->is_replay = false;
-    op->kv.revision = 0;
+    op->kv.revision = op->wait_ms = 0;
     op->cancel = NULL;
     op->tries = 0;
     op->directory = op->base = op->raw = op->new_raw = BYTES_EMPTY;
@@ -201,7 +201,7 @@ struct kv_request *op_prepare(struct fs_op *op, enum kv_kind kind)
     memset(&op->kv, 0, sizeof(op->kv));
     op->kv.arena = arena;
     op->kv.kind = kind;
-    op->kv.timeout_ms = op->fs->options.timeo_ms;
+    op->kv.timeout_ms = op->wait_ms ? op->wait_ms : op->fs->options.timeo_ms;
     return &op->kv;
 }
 

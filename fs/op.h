@@ -42,6 +42,7 @@ struct fs_op {
     void (*cancel)(struct fs_op *op);   /* while parked outside the kv: end it with EINTR; else NULL */
     struct list parked;                 /* the parker's list */
     uint32_t tries;
+    int64_t wait_ms;                    /* how long its requests wait for a quorum; 0: the mount's timeo */
     struct fs_file file;                /* of the last op_stat */
     struct bytes directory, base;       /* key of the last op_stat: directory + base */
     struct bytes raw;                   /* of op_take_name: the component, and how it is spelled */

@@ -16,6 +16,7 @@
 #include "proto/base/check.h"
 
 #define BLOCK_SIZE 4096
+#define ROOT_WAIT_MS 1000       /* longer than an election */
 #define SMALL_FILE_BYTES 512    /* what df -i takes a further file for */
 
 /* ---- GETATTR ---- */
@@ -23,7 +24,7 @@
 static void getattr_start(struct fs_op *op, enum err_code code);
 static void getattr_on_parent(struct fs_op *op, enum err_code code);
 static void getattr_on_stat(struct fs_op *op, enum err_code code);
-static bool is_root_apart(struct fs_op *op);
+static void getattr_root(struct fs_op *op);
 
 static void answer_virtual(struct fs_op *op)
 {
@@ -80,14 +81,19 @@ static void getattr_start(struct fs_op *op, enum err_code code)
         answer_gone(op);
     else if (op->node->step == STEP_PARTIAL)
         op_answer_attr(op, op->node, &op->node->told.attr);
+    else if (op->node->parent)
+        op_stat(op, op->node, true, getattr_on_stat);
     else
-        op_stat(op, op->node, !is_root_apart(op), getattr_on_stat);
+        getattr_root(op);
 }
 
-/* The way to .fs/status leads through the root: without a quorum it is shown as this host knows it. */
-static bool is_root_apart(struct fs_op *op)
+/* The way to .fs/status leads through the root: without a quorum it is shown as this host knows it, and
+ * one that has gone without being missed yet is not waited for as long as elsewhere. */
+static void getattr_root(struct fs_op *op)
 {
-    return !op->node->parent && !fs_status(op->fs)->has_quorum;
+    int64_t timeo_ms = op->fs->options.timeo_ms;
+    op->wait_ms = timeo_ms < ROOT_WAIT_MS ? timeo_ms : ROOT_WAIT_MS;
+    op_stat(op, op->node, fs_status(op->fs)->has_quorum, getattr_on_stat);
 }
 
 static void getattr_on_stat(struct fs_op *op, enum err_code code)

@@ -218,6 +218,30 @@ static void test_a_lost_quorum_is_told(void **state)
     end_places(mount, &places);
 }
 
+static int64_t wait_of_getattr(struct sim_mount *mount, uint64_t node)
+{
+    struct kernel_request request = request_of(KERNEL_GETATTR, node);
+    struct sim_call *call = sim_mount_send(mount, &request);
+    assert_false(kv_direct_is_idle(&mount->direct));
+    int64_t wait = container_of(mount->direct.queue.next, struct kv_request, link)->timeout_ms;
+    assert_int_equal(sim_mount_wait(mount, call), 0);
+    return wait;
+}
+
+/* Everything leads through the root, .fs/status as well. */
+static void test_the_root_is_not_waited_for_long(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct places places;
+    make_places(mount, &places);
+    assert_int_equal(wait_of_getattr(mount, places.folder), 5000);
+    assert_int_equal(wait_of_getattr(mount, NODE_ROOT), 1000);
+    assert_int_equal(wait_of_getattr(mount, places.folder), 5000);
+    mount->fs->options.timeo_ms = 300;
+    assert_int_equal(wait_of_getattr(mount, NODE_ROOT), 300);
+    end_places(mount, &places);
+}
+
 /* The quorum is lost while the request waits: it does not know that yet when it begins. */
 static void test_a_quorum_that_goes_meanwhile(void **state)
 {
@@ -272,6 +296,7 @@ int main(void)
         WITH_MOUNT(test_an_election_is_a_pause),
         WITH_MOUNT(test_whoever_waits_can_be_stopped),
         WITH_MOUNT(test_a_lost_quorum_is_told),
+        WITH_MOUNT(test_the_root_is_not_waited_for_long),
         WITH_MOUNT(test_a_quorum_that_goes_meanwhile),
         WITH_MOUNT(test_local_reads_go_on),
     };
