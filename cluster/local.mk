@@ -8,8 +8,8 @@ libcluster_a_SOURCES = \
 	cluster/clock.c cluster/clock.h \
 	cluster/cmd.c cluster/cmd.h \
 	cluster/cmd_compact.c cluster/cmd_del.c cluster/cmd_get.c cluster/cmd_ls.c \
-	cluster/cmd_print.c cluster/cmd_print.h cluster/cmd_put.c cluster/cmd_status.c \
-	cluster/cmd_wal.c \
+	cluster/cmd_print.c cluster/cmd_print.h cluster/cmd_put.c \
+	cluster/cmd_status.c cluster/cmd_wal.c \
 	cluster/datadir.c cluster/datadir.h \
 	cluster/kv_local.c \
 	cluster/leases.c cluster/leases.h \
@@ -31,6 +31,7 @@ libcluster_a_SOURCES = \
 	cluster/snapshotter.c \
 	cluster/settler.h cluster/settler_uv.c \
 	cluster/socket.h cluster/socket_uv.c \
+	cluster/textfile.c cluster/textfile.h \
 	cluster/token.h \
 	cluster/watches.c \
 	cluster/transfer.c cluster/transfer.h cluster/transfer_in.c cluster/transfer_internal.h \

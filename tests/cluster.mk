@@ -48,6 +48,9 @@ UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_datadir_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
 
+# a cluster that begins, and who joins it
+BEGINNING_LDADD = libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
+
 UNIT += tests/unit/test_node
 tests_unit_test_node_SOURCES = tests/unit/test_node.c tests/sim/sim_worker.c
 tests_unit_test_node_CFLAGS = $(UNIT_CFLAGS)
