@@ -11,6 +11,8 @@ libcluster_a_SOURCES = \
 	cluster/cmd_print.c cluster/cmd_print.h cluster/cmd_put.c \
 	cluster/cmd_status.c cluster/cmd_wal.c \
 	cluster/datadir.c cluster/datadir.h \
+	cluster/first_members.c cluster/first_members.h \
+	cluster/generations.c cluster/generations.h \
 	cluster/kv_local.c \
 	cluster/leases.c cluster/leases.h \
 	cluster/logwriter.c cluster/logwriter.h \
