@@ -13,6 +13,7 @@ libcluster_a_SOURCES = \
 	cluster/datadir.c cluster/datadir.h \
 	cluster/first_members.c cluster/first_members.h \
 	cluster/generations.c cluster/generations.h \
+	cluster/join_frame.c cluster/join_frame.h \
 	cluster/kv_local.c \
 	cluster/leases.c cluster/leases.h \
 	cluster/logwriter.c cluster/logwriter.h \
