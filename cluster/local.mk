@@ -3,7 +3,9 @@ noinst_LIBRARIES += libcluster.a
 
 libcluster_a_SOURCES = \
 	cluster/apply.c cluster/apply.h \
+	cluster/ask.c \
 	cluster/change.c \
+	cluster/change_check.c cluster/change_check.h \
 	cluster/client.c cluster/client.h cluster/client_find.c \
 	cluster/clock.c cluster/clock.h \
 	cluster/cmd.c cluster/cmd.h \
@@ -12,6 +14,7 @@ libcluster_a_SOURCES = \
 	cluster/cmd_status.c cluster/cmd_wal.c \
 	cluster/datadir.c cluster/datadir.h \
 	cluster/first_members.c cluster/first_members.h \
+	cluster/forming.c \
 	cluster/generations.c cluster/generations.h \
 	cluster/join_frame.c cluster/join_frame.h \
 	cluster/kv_local.c \
