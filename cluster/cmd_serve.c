@@ -61,17 +61,17 @@ static void on_asked_to_stop(void *context) { stop(context); }
 static void on_first_answer(struct kv_request *request, enum err_code code)
 {
     struct serve *serve = container_of(request, struct serve, first);
+    if (code == ERR_CLOSING)
+        return;                                         /* it ends before it ever served */
     if (code != ERR_OK && member_is_behind(serve->member) && !serve->stopping) {
         kv_submit(member_kv(serve->member), request);   /* its state is still arriving */
         return;
     }
     char *line = mem_xformat("serving, data in \"%s\"%s", serve->daemon.data_path,
                              code == ERR_OK ? "" : " (without a quorum yet)");
-    if (code == ERR_OK || !serve->stopping)
-        say(serve, line);
+    say(serve, line);
     free(line);
-    if (code != ERR_CLOSING)
-        daemon_tell(&serve->daemon, CMD_OK, NULL);
+    daemon_tell(&serve->daemon, CMD_OK, NULL);
 }
 
 static enum err_code run_member(struct serve *serve, struct err *err)

@@ -151,17 +151,17 @@ static void mount_stop(struct mount *mount)
 static void on_first_answer(struct kv_request *request, enum err_code code)
 {
     struct mount *mount = container_of(request, struct mount, first);
+    if (code == ERR_CLOSING)
+        return;                                         /* it ends before it ever served */
     if (code != ERR_OK && member_is_behind(mount->member) && !mount->stopping) {
         kv_submit(member_kv(mount->member), request);   /* its state is still arriving */
         return;
     }
     char *line = mem_xformat("serving \"%s\", data in \"%s\"%s", mount->mountpoint, mount->data_path,
                              code == ERR_OK ? "" : " (without a quorum yet)");
-    if (code == ERR_OK || !mount->stopping)
-        say(mount, line);
+    say(mount, line);
     free(line);
-    if (code != ERR_CLOSING)
-        daemon_tell(&mount->daemon, CMD_OK, NULL);
+    daemon_tell(&mount->daemon, CMD_OK, NULL);
 }
 
 static enum err_code open_kernel(struct mount *mount, struct err *err)
