@@ -70,7 +70,7 @@ static void tell_progress(struct arrival *arrival, int64_t now)
     if (node_arrival(node, &done, &whole))
         snprintf(line, sizeof line, "the state arrives: %" PRIu64 " of %" PRIu64 " KiB", done / KIB,
                  whole / KIB);
-    else if (raft_leader(raft) == RAFT_NOBODY)
+    else if (raft_leader(raft) == RAFT_NOBODY || applied == 0)
         snprintf(line, sizeof line, "waiting for the leader to connect");
     else
         snprintf(line, sizeof line, "catching up: %" PRIu64 " entries behind",
