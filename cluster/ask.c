@@ -60,7 +60,10 @@ void asks_release(struct node *node)
 
 /* ---- the asker's side ---- */
 
-static struct node_ask *ask_of(struct list *link) { return container_of(link, struct node_ask, link); }
+static struct node_ask *ask_of(struct list *link)
+{
+    return container_of(link, struct node_ask, link);
+}
 
 static void finish(struct node *node, struct node_ask *ask, enum err_code code, const char *text,
                    raft_id id)
@@ -352,7 +355,8 @@ static void watch_transfers(struct node *node, int64_t now)
         if (raft_leader(node->raft) == work->id) {
             work_end(work, ERR_OK, NULL);
         } else if (now >= work->until_ns) {
-            err_set(&err, ERR_TIMEOUT, "it has not taken over within %d ms", 2 * ELECTION_DEFAULT_MS);
+            err_set(&err, ERR_TIMEOUT, "it has not taken over within %d ms",
+                    2 * ELECTION_DEFAULT_MS);
             work_end(work, ERR_TIMEOUT, &err);
         }
     }
@@ -506,7 +510,8 @@ void asks_join(struct node *node, const struct join_request *request)
     struct join_work *work = mem_xzalloc(sizeof *work);
     work->node = node;
     work->drawn = request->member.id;
-    work->ask = (struct node_ask){.kind = NODE_ASK_ADD, .member = request->member, .done = join_done};
+    work->ask =
+        (struct node_ask){.kind = NODE_ASK_ADD, .member = request->member, .done = join_done};
     list_push_back(&node->asks.joins, &work->link);
     node_ask(node, &work->ask);
 }

@@ -48,8 +48,8 @@ enum err_code change_check_remove(const struct change_view *view, raft_id id, st
         return code;
     raft_id_set_remove(&voters, id);
     if (voters.count == 0)
-        return err_set(err, ERR_READ_ONLY, "%s is the only voter: nobody could be elected without it",
-                       member->name);
+        return err_set(err, ERR_READ_ONLY,
+                       "%s is the only voter: nobody could be elected without it", member->name);
     return check_majority(majority_of(view, &voters), "removing", member, "leaves", err);
 }
 

@@ -24,7 +24,7 @@ static const char help[] =
     "  concordfs serve --name d --listen 10.0.0.4:2380 --join 10.0.0.1:2380\n"
     "  concordfs serve\n"
     "\n"
-    "Exit status: 0 stopped, or it serves in the background, 1 failed, 2 usage, 4 it was removed.\n";
+    "Exit status: 0 stopped, or it serves in the background, 1 failed, 2 usage, 4 removed.\n";
 
 struct serve {
     struct daemon daemon;

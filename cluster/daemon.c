@@ -94,6 +94,16 @@ static void say_into_log(const struct daemon *daemon)
 
 /* ---- into the background ---- */
 
+/* Up to the end of the line; what does not fit is left out. */
+static void read_line(FILE *pipe, char *to, size_t size)
+{
+    size_t used = 0;
+    for (int byte; (byte = getc(pipe)) != EOF && byte != '\n';)
+        if (used < size - 1)
+            to[used++] = (char)byte;
+    to[used] = 0;
+}
+
 /* Lines of progress, then a status byte and a sentence. No status: the child died. */
 static int listen_to_child(const struct daemon *daemon, FILE *pipe)
 {
@@ -104,9 +114,7 @@ static int listen_to_child(const struct daemon *daemon, FILE *pipe)
         bool is_progress = kind == PROGRESS_MARK;
         if (!is_progress)
             status = kind;
-        if (!fgets(line, sizeof(line), pipe))
-            line[0] = 0;
-        line[strcspn(line, "\n")] = 0;
+        read_line(pipe, line, sizeof(line));
         if (is_progress)
             show(line);
         shown |= is_progress;

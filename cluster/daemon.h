@@ -33,8 +33,14 @@ void daemon_tell(struct daemon *daemon, int status, const char *sentence);
 /* ---- what their command lines share ---- */
 
 /* Takes --name, --listen, --advertise, --cluster, --join, --learner. False: another option. */
-enum daemon_option { DAEMON_NAME = 300, DAEMON_LISTEN, DAEMON_ADVERTISE, DAEMON_CLUSTER, DAEMON_JOIN,
-                     DAEMON_LEARNER };
+enum daemon_option {
+    DAEMON_NAME = 300,
+    DAEMON_LISTEN,
+    DAEMON_ADVERTISE,
+    DAEMON_CLUSTER,
+    DAEMON_JOIN,
+    DAEMON_LEARNER
+};
 bool daemon_take_option(int option, const char *value, struct start_options *ret);
 /* For tables of getopt_long. */
 #define DAEMON_LONG_OPTIONS                                                                        \
@@ -44,10 +50,10 @@ bool daemon_take_option(int option, const char *value, struct start_options *ret
     {"cluster", required_argument, NULL, DAEMON_CLUSTER},                                          \
     {"join", required_argument, NULL, DAEMON_JOIN}, {"learner", no_argument, NULL, DAEMON_LEARNER}
 #define DAEMON_OPTIONS_HELP                                                                        \
-    "      --name NAME        of the member, for people and commands; the host's name without it\n" \
+    "      --name NAME        of the member, for people and commands; else the host's name\n"      \
     "      --listen H:P       take connections of other members there\n"                           \
     "      --advertise H:P    where they connect to, if that is another address\n"                 \
-    "      --cluster LIST     begin a cluster of several: NAME=H:P,... alike on each of them\n"     \
+    "      --cluster LIST     begin a cluster of several: NAME=H:P,... the same on each\n"         \
     "      --join H:P         become a member of the cluster that this one belongs to\n"           \
     "      --learner          with --join: never vote\n"                                           \
     "  All of these are said once; later starts remember them.\n"

@@ -20,8 +20,8 @@ enum err_code member_name_check(const char *name, struct err *err)
     if (size == 0 || strchr(".-_", name[0]) || size >= MEMBER_NAME_SIZE ||
         strspn(name, NAME_CHARACTERS) != size)
         return err_set(err, ERR_INVALID,
-                       "not a name of a member: \"%.80s\" (letters, digits, '.', '-' and '_', a letter "
-                       "or digit first, %d at most)", name, MEMBER_NAME_SIZE - 1);
+                       "not a name of a member: \"%.80s\" (letters, digits, '.', '-' and '_', a "
+                       "letter or digit first, %d at most)", name, MEMBER_NAME_SIZE - 1);
     return ERR_OK;
 }
 

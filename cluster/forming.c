@@ -102,8 +102,8 @@ static enum err_code refuse_another(const struct node *node, raft_id id, struct 
     const char *name = name_of(node, id);
     snprintf(word, sizeof word, "%016" PRIx64, id);
     return err_set(err, ERR_EXISTS,
-                   "this cluster exists and knows another data directory of member %s: remove %s, then "
-                   "use --join%s", name ? name : word, name ? name : word,
+                   "this cluster exists and knows another data directory of member %s: remove "
+                   "%s, then use --join%s", name ? name : word, name ? name : word,
                    node_is_forming(node) ? " (if it has never served anybody: empty the data "
                                            "directories of all its members instead)" : "");
 }

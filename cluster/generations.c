@@ -103,8 +103,9 @@ enum err_code generations_open(struct generations *generations, const char *path
     buf_release(&text);
     if (code == ERR_CORRUPT)
         return err_set(err, code,
-                       "\"%s\" is damaged, and says which data folder each member has: restore the file "
-                       "from a copy, or remove this member and join with an empty data folder", path);
+                       "\"%s\" is damaged, and says which data folder each member has: restore the "
+                       "file from a copy, or remove this member and join with an empty data folder",
+                       path);
     if (code == ERR_OK)
         generations->path = mem_xstrdup(path);
     return code;

@@ -59,6 +59,7 @@ void generations_forget(struct generations *generations, raft_id id);
 
 /* Pure; the text of the file. CORRUPT: damaged, or not of this form. */
 void generations_format(const struct generations *generations, struct buf *ret);
-enum err_code generations_parse(struct bytes text, struct generations *ret, struct err *err) MUST_USE;
+enum err_code generations_parse(struct bytes text, struct generations *ret,
+                                struct err *err) MUST_USE;
 
 #endif

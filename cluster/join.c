@@ -173,8 +173,8 @@ void join_turn(struct join *join)
         char last[ERR_TEXT_SIZE];
         snprintf(last, sizeof last, "%.200s", join->err.text);
         err_set(&join->err, ERR_TIMEOUT,
-                "\"%.100s\" did not let this member join within %d s (%s); what was drawn is kept, and "
-                "the same command goes on", join->address, JOIN_PATIENCE_MS / 1000,
+                "\"%.100s\" did not let this member join within %d s (%s); what was drawn is kept, "
+                "and the same command goes on", join->address, JOIN_PATIENCE_MS / 1000,
                 last[0] ? last : "no answer");
         end(join, ERR_TIMEOUT);
         if (!join->stream)

@@ -29,7 +29,8 @@ void join_answer_encode(const struct join_answer *answer, raft_id from, struct b
  * address that cannot be one. */
 enum err_code join_request_decode(struct bytes body, struct join_request *ret,
                                   struct err *err) MUST_USE;
-enum err_code join_answer_decode(struct bytes body, struct join_answer *ret, struct err *err) MUST_USE;
+enum err_code join_answer_decode(struct bytes body, struct join_answer *ret,
+                                 struct err *err) MUST_USE;
 
 /* ---- to the leader ---- */
 

@@ -127,12 +127,13 @@ static enum err_code check_taken(const struct membership *membership,
             continue;
         if (record->name[0] && strcmp(other->name, record->name) == 0)
             return err_set(err, ERR_EXISTS,
-                           "the name \"%s\" is that of member %016" PRIx64 ": remove that one first, or "
-                           "choose another name", record->name, other->id);
+                           "the name \"%s\" is that of member %016" PRIx64 ": remove that one "
+                           "first, or choose another name", record->name, other->id);
         if (record->address[0] && strcmp(other->address, record->address) == 0)
             return err_set(err, ERR_EXISTS,
-                           "the address \"%s\" is that of member \"%s\" (%016" PRIx64 "): remove that one "
-                           "first, or choose another address", record->address, other->name, other->id);
+                           "the address \"%s\" is that of member \"%s\" (%016" PRIx64 "): remove "
+                           "that one first, or choose another address", record->address,
+                           other->name, other->id);
     }
     return ERR_OK;
 }
@@ -143,12 +144,14 @@ static enum err_code check_update(const struct membership *membership,
                                   const struct membership_member *record, struct err *err)
 {
     if (record->generation != member->generation && member->generation != MEMBER_RESERVED)
-        return err_set(err, ERR_EXISTS, "member \"%s\" has another data directory already: remove it "
-                       "first", member->name);
+        return err_set(err, ERR_EXISTS,
+                       "member \"%s\" has another data directory already: remove it first",
+                       member->name);
     return check_taken(membership, record, err);
 }
 
-static enum err_code check_one(const struct membership *membership, const struct raft_change *change,
+static enum err_code check_one(const struct membership *membership,
+                               const struct raft_change *change,
                                const struct membership_context *context, struct err *err)
 {
     const struct membership_member *member = membership_find(membership, change->id);

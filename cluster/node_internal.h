@@ -80,8 +80,8 @@ struct asks {
     struct list works;              /* of a leader: struct ask_work */
     size_t work_count;
     struct list joins;              /* struct join_work: joiners that asked this member */
-    uint64_t number;                /* of the last ask; begins by chance, so that none is taken for one of
-                                     * the process before */
+    uint64_t number;                /* of the last ask; begins by the clock, so that none is taken for one
+                                     * of the process before */
 };
 
 struct forming {

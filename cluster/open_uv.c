@@ -367,8 +367,8 @@ enum err_code open_member(struct member *member, const struct member_options *op
         return code;
     begin_arrival(member);
     if (member->net)
-        say(member, "listening for other members on %s; what they say to each other is not encrypted",
-            member->start.listen);
+        say(member, "listening for other members on %s; what they say to each other is not "
+            "encrypted", member->start.listen);
     return options->socket ? open_socket(member, err) : ERR_OK;
 }
 

@@ -80,8 +80,8 @@ static enum err_code read_options(struct start *start, const struct datadir *fol
     return code;
 }
 
-static enum err_code read_joining(struct start *start, const struct datadir *folder, bool *ret_found,
-                                  struct err *err)
+static enum err_code read_joining(struct start *start, const struct datadir *folder,
+                                  bool *ret_found, struct err *err)
 {
     char *text = NULL, number[24];
     enum err_code code = read_text(folder, "joining", &text, err);
@@ -133,9 +133,11 @@ static enum err_code check_listen(const char *listen, struct err *err)
     struct net_address parsed;
     enum err_code code = net_address_parse(listen, &parsed, err);
     if (code == ERR_OK && strlen(listen) >= MEMBER_ADDRESS_SIZE)
-        code = err_set(err, ERR_INVALID, "an address of more than %d bytes", MEMBER_ADDRESS_SIZE - 1);
+        code = err_set(err, ERR_INVALID, "an address of more than %d bytes",
+                       MEMBER_ADDRESS_SIZE - 1);
     if (code == ERR_OK && parsed.port == 0)
-        code = err_set(err, ERR_INVALID, "port 0 would be another one at each start: \"%s\"", listen);
+        code = err_set(err, ERR_INVALID, "port 0 would be another one at each start: \"%s\"",
+                       listen);
     return code == ERR_OK ? code : err_wrap(err, code, "--listen");
 }
 
@@ -160,8 +162,8 @@ static enum err_code take_addresses(struct start *start, const struct start_opti
     }
     if (!start->listen[0])
         return options->advertise
-                   ? err_set(err, ERR_INVALID, "--advertise goes with --listen: nobody can be reached "
-                             "where nothing listens")
+                   ? err_set(err, ERR_INVALID, "--advertise goes with --listen: nobody can be "
+                             "reached where nothing listens")
                    : ERR_OK;
     if (options->advertise) {
         code = check_advertise(options->advertise, err);
@@ -173,8 +175,8 @@ static enum err_code take_addresses(struct start *start, const struct start_opti
         return ERR_OK;
     if (member_address_is_wildcard(start->listen))
         return err_set(err, ERR_INVALID,
-                       "\"%s\" is every address of this host: say with --advertise HOST:PORT where the "
-                       "others connect to", start->listen);
+                       "\"%s\" is every address of this host: say with --advertise HOST:PORT where "
+                       "the others connect to", start->listen);
     snprintf(start->advertise, sizeof start->advertise, "%s", start->listen);
     return ERR_OK;
 }
@@ -217,11 +219,11 @@ static enum err_code decide_form(struct start *start, const struct start_options
         return code;
     const struct membership_member *self = first_members_find(&start->first, start->name);
     if (!self)
-        return err_set(err, ERR_INVALID, "this member is \"%s\" and --cluster has none of that name: "
-                       "choose one of its names with --name", start->name);
+        return err_set(err, ERR_INVALID, "this member is \"%s\" and --cluster has none of that "
+                       "name: choose one of its names with --name", start->name);
     if (options->advertise && strcmp(options->advertise, self->address) != 0)
-        return err_set(err, ERR_INVALID, "--advertise \"%s\" is not the address of \"%s\" in --cluster, "
-                       "which is \"%s\"", options->advertise, self->name, self->address);
+        return err_set(err, ERR_INVALID, "--advertise \"%s\" is not the address of \"%s\" in "
+                       "--cluster, which is \"%s\"", options->advertise, self->name, self->address);
     struct start_options with = *options;
     with.listen = options->listen ? options->listen : self->address;
     with.advertise = self->address;
@@ -239,8 +241,8 @@ static enum err_code decide_join(struct start *start, const struct start_options
         snprintf(start->joining.at, sizeof start->joining.at, "%s", options->join);
     }
     if (!options->listen && !start->listen[0])
-        return err_set(err, ERR_INVALID, "--join goes with --listen HOST:PORT: the other members connect "
-                       "to this one there");
+        return err_set(err, ERR_INVALID, "--join goes with --listen HOST:PORT: the other members "
+                       "connect to this one there");
     enum err_code code = take_addresses(start, options, err);
     if (code == ERR_OK && (!is_retry || options->name))
         code = take_name(start, options, err);
@@ -261,11 +263,12 @@ static enum err_code decide_first(struct start *start, const struct start_option
     if (code != ERR_OK)
         return code;
     if (options->cluster && options->join)
-        return err_set(err, ERR_INVALID, "--cluster begins a cluster and --join enters one that is there: "
-                       "one of them, not both");
+        return err_set(err, ERR_INVALID, "--cluster begins a cluster and --join enters one that "
+                       "is there: one of them, not both");
     if (options->cluster && is_retry)
-        return err_set(err, ERR_INVALID, "\"%s\" began to join the cluster of \"%s\": empty it first",
-                       folder->path, start->joining.at);
+        return err_set(err, ERR_INVALID,
+                       "\"%s\" began to join the cluster of \"%s\": empty it first", folder->path,
+                       start->joining.at);
     if (options->join || is_retry)
         return decide_join(start, options, is_retry, err);
     if (options->learner)
@@ -292,8 +295,9 @@ static enum err_code decide_again(struct start *start, const struct start_option
         return err_wrap(err, code, "--cluster");
     if (options->cluster && start->first.cluster_id != identity->cluster_id)
         return err_set(err, ERR_INVALID,
-                       "\"%s\" is a member of cluster %016" PRIx64 ", and --cluster names another one, "
-                       "%016" PRIx64, folder->path, identity->cluster_id, start->first.cluster_id);
+                       "\"%s\" is a member of cluster %016" PRIx64 ", and --cluster names another "
+                       "one, %016" PRIx64, folder->path, identity->cluster_id,
+                       start->first.cluster_id);
     if ((options->cluster || options->join) && options->name &&
         strcmp(options->name, identity->name) != 0)
         return err_set(err, ERR_INVALID, "\"%s\" is the folder of member \"%s\", not of \"%s\"",

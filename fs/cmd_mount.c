@@ -254,8 +254,8 @@ static int run(void *context)
 static void mount_help(void)
 {
     printf("usage: concordfs mount [-f] [-o OPTION,...] [--data DATA] [OPTION..] DIR\n\n"
-           "Mounts the cluster's files on DIR; a new data folder becomes a cluster of one, or what\n"
-           "--cluster or --join say.\n\n"
+           "Mounts the cluster's files on DIR; a new data folder becomes a cluster of one, or\n"
+           "what --cluster or --join say.\n\n"
            "  -f, --foreground   stay in the foreground, say things on standard error\n"
            "  -o OPTION,...      prefix=KEY/ timeo=5s reads=strict|local locks=cluster|local ro\n"
            "                     uid=N gid=N fmask=022 dmask=022 max_file_size=1M allow_other\n"

@@ -109,7 +109,8 @@ static void begin(uint64_t seed)
     rand_init(&chance, seed);
     now_ns = NS_PER_S;
     net = sim_net_new(rand_u64(&chance));
-    sim_net_set_faults(net, &(struct sim_net_faults){.delay_min_ns = 50000, .delay_max_ns = 400000});
+    sim_net_set_faults(net, &(struct sim_net_faults){.delay_min_ns = 50000,
+                                                     .delay_max_ns = 400000});
 }
 
 static void end(void)
@@ -279,8 +280,9 @@ static void refused_as_emptied(uint64_t number)
 {
     char wanted[160];
     struct place *place = &places[number];
-    snprintf(wanted, sizeof wanted, "this cluster exists and knows another data directory of member m%"
-             PRIu64 ": remove m%" PRIu64 ", then use --join", number, number);
+    snprintf(wanted, sizeof wanted,
+             "this cluster exists and knows another data directory of member m%" PRIu64
+             ": remove m%" PRIu64 ", then use --join", number, number);
     assert_null(place->host.node);
     assert_non_null(strstr(place->host.last_refusal, wanted));
 }
@@ -486,7 +488,8 @@ static void joiners_that_are_refused(void **state)
     taken = record_of(4);
     snprintf(taken.address, sizeof taken.address, "h:3");
     assert_err(join_as(4, "h:1", taken), DENIED);
-    assert_non_null(strstr(places[4].join_err.text, "the address \"h:3\" is that of member \"m3\""));
+    assert_non_null(
+        strstr(places[4].join_err.text, "the address \"h:3\" is that of member \"m3\""));
     assert_err(join_as(4, "h:9", record_of(4)), TIMEOUT);       /* nobody there */
     assert_non_null(strstr(places[4].join_err.text, "the same command goes on"));
     down(2);
@@ -569,7 +572,8 @@ static void what_would_lose_the_quorum_is_refused(void **state)
     down(third);
     run_for(2 * NS_PER_S);
     assert_err(ask(second, NODE_ASK_REMOVE, other, false), READ_ONLY);
-    assert_non_null(strstr(question.ask.err.text, "leaves 2 voters, of which 1 is reachable; 2 are needed"));
+    assert_non_null(strstr(question.ask.err.text,
+                           "leaves 2 voters, of which 1 is reachable; 2 are needed"));
     assert_err(ask(first, NODE_ASK_TRANSFER, dead, false), BUSY);
     assert_ok(ask(second, NODE_ASK_REMOVE, dead, false));
     assert_ok(ask(second, NODE_ASK_REMOVE, dead, false));       /* is done already */
