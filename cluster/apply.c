@@ -232,8 +232,10 @@ static enum err_code configure(struct applier *applier, const struct entry *entr
     code = membership_check(applier->membership, &ret->change, &ret->context, &ret->err);
     if (code == ERR_OK)
         code = raft_apply_conf_change(applier->raft, &ret->change, &state, &ret->err);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
+        membership_update(applier->membership, &ret->change, &ret->context);
         membership_apply(applier->membership, &ret->context, &state);
+    }
     return code;
 }
 

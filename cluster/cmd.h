@@ -18,7 +18,8 @@ enum cmd_exit {
     CMD_OK = 0,
     CMD_FAILED = 1,         /* what was asked for did not happen, or may not have; stderr says which */
     CMD_USAGE = 2,          /* unknown option, missing or bad argument; nothing was tried */
-    CMD_NOT_FOUND = 3,      /* no key, no name, no entry matches */
+    CMD_NOT_FOUND = 3,      /* no key, no name, no entry, no member matches */
+    CMD_REMOVED = 4,        /* mount, serve: it was removed from its cluster, and need not be started again */
 };
 
 struct command {
@@ -35,6 +36,8 @@ int cmd_ls(int argc, char **argv);
 int cmd_compact(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
+int cmd_member(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_wal(int argc, char **argv);
 
 /* Rows for the program's table: X(name, function, arguments, help). */
@@ -45,6 +48,9 @@ int cmd_wal(int argc, char **argv);
     X("del", cmd_del, "KEY [END]", "delete keys")                                                  \
     X("ls", cmd_ls, "[KEY]", "list keys like a directory")                                         \
     X("compact", cmd_compact, "REVISION", "forget history before a revision")                      \
+    X("member", cmd_member, "list|add|remove|promote|transfer",                                   \
+      "show or change who belongs to the cluster")                                                 \
+    X("serve", cmd_serve, "[-f] [OPTION..]", "run a member without a mount")                      \
     X("stop", cmd_stop, "[DIR]", "stop a member")                                                  \
     X("wal", cmd_wal, "dump DIR", "print the log of a stopped member")
 

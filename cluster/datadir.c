@@ -11,9 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "proto/base/bytes.h"
+#include "cluster/textfile.h"
 #include "proto/base/check.h"
-#include "proto/base/crc32c.h"
 #include "proto/base/mem.h"
 
 #define IDENTITY_SIZE_MAX 1024
@@ -54,19 +53,6 @@ static enum err_code make_folders(const char *path, struct err *err)
     return code;
 }
 
-static enum err_code sync_folder(const char *path, struct err *err)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
-        enum err_code code = err_set_errno(err, errno, "sync folder \"%s\"", path);
-        if (fd >= 0)
-            close(fd);
-        return code;
-    }
-    close(fd);
-    return ERR_OK;
-}
-
 static enum err_code take_lock(struct datadir *dir, struct err *err)
 {
     char *path = datadir_path(dir, "lock");
@@ -103,17 +89,10 @@ static int identity_format(const struct identity *identity, char *text, size_t s
                     identity->generation, identity->name);
 }
 
-static enum err_code identity_parse(char *text, const char *path, struct identity *ret,
+static enum err_code identity_parse(const char *text, const char *path, struct identity *ret,
                                     struct err *err)
 {
-    char *sum = strstr(text, "crc32c ");
-    unsigned stored = 0;
     int format = 0;
-    if (!sum || sscanf(sum, "crc32c %8x", &stored) != 1 ||
-        crc32c(0, bytes_of(text, (size_t)(sum - text))) != stored)
-        return err_set(err, ERR_CORRUPT,
-                       "\"%s\" is damaged (its checksum does not fit): restore the file from a "
-                       "copy, or move the whole folder away to begin a new cluster", path);
     if (sscanf(text, "concordfs data folder\nformat %d\n", &format) != 1 ||
         format != DATADIR_FORMAT)
         return err_set(err, ERR_CORRUPT,
@@ -129,24 +108,22 @@ static enum err_code identity_parse(char *text, const char *path, struct identit
 
 static enum err_code read_identity(struct datadir *dir, struct err *err)
 {
-    char *path = datadir_path(dir, "identity");
-    char text[IDENTITY_SIZE_MAX];
-    enum err_code code = ERR_OK;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        if (errno != ENOENT)
-            code = err_set_errno(err, errno, "open \"%s\"", path);
-    } else {
-        ssize_t size = read(fd, text, sizeof text - 1);
-        if (size < 0) {
-            code = err_set_errno(err, errno, "read \"%s\"", path);
-        } else {
-            text[size] = '\0';
-            code = identity_parse(text, path, &dir->identity, err);
-            dir->has_identity = code == ERR_OK;
-        }
-        close(fd);
+    char *path = datadir_path(dir, "identity"), *text = NULL;
+    struct buf content = {0};
+    enum err_code code = textfile_read(path, &content, err);
+    if (code == ERR_OK) {
+        text = bytes_to_text(buf_bytes(&content));
+        code = identity_parse(text, path, &dir->identity, err);
+        dir->has_identity = code == ERR_OK;
+    } else if (code == ERR_NOT_FOUND) {
+        code = ERR_OK;
+    } else if (code == ERR_CORRUPT) {
+        code = err_set(err, code,
+                       "\"%s\" is damaged (its checksum does not fit): restore the file from a "
+                       "copy, or move the whole folder away to begin a new cluster", path);
     }
+    free(text);
+    buf_release(&content);
     free(path);
     return code;
 }
@@ -203,7 +180,7 @@ static enum err_code remove_tree(const char *path, struct err *err)
 enum err_code datadir_clear(struct datadir *dir, struct err *err)
 {
     CHECK(!dir->has_identity);
-    const char *names[] = {"wal", "store", "current", "arrival"};
+    const char *names[] = {"wal", "store", "current", "arrival", "generations"};
     enum err_code code = ERR_OK;
     for (size_t i = 0; code == ERR_OK && i < ARRAY_COUNT(names); i++) {
         char *path = datadir_path(dir, names[i]);
@@ -213,37 +190,28 @@ enum err_code datadir_clear(struct datadir *dir, struct err *err)
     return code;
 }
 
-static enum err_code write_file(const char *path, const char *text, struct err *err)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    size_t size = strlen(text);
-    enum err_code code = ERR_OK;
-    if (fd < 0 || write(fd, text, size) != (ssize_t)size || fsync(fd) != 0)
-        code = err_set_errno(err, errno, "write \"%s\"", path);
-    if (fd >= 0)
-        close(fd);
-    return code;
-}
-
 enum err_code datadir_set_identity(struct datadir *dir, const struct identity *identity,
                                    struct err *err)
 {
     char text[IDENTITY_SIZE_MAX];
-    int size = identity_format(identity, text, sizeof text - 32);
-    CHECK(size > 0 && (size_t)size < sizeof text - 32);
-    snprintf(text + size, sizeof text - (size_t)size, "crc32c %08x\n",
-             crc32c(0, bytes_of(text, (size_t)size)));
-    char *path = datadir_path(dir, "identity"), *fresh = datadir_path(dir, "identity.new");
-    enum err_code code = write_file(fresh, text, err);
-    if (code == ERR_OK && rename(fresh, path) != 0)
-        code = err_set_errno(err, errno, "rename \"%s\"", fresh);
-    if (code == ERR_OK)
-        code = sync_folder(dir->path, err);
+    int size = identity_format(identity, text, sizeof text);
+    CHECK(size > 0 && (size_t)size < sizeof text);
+    char *path = datadir_path(dir, "identity");
+    enum err_code code = textfile_write(path, bytes_of(text, (size_t)size), err);
     if (code == ERR_OK) {
         dir->identity = *identity;
         dir->has_identity = true;
     }
-    free(fresh);
+    free(path);
+    return code;
+}
+
+enum err_code datadir_drop_identity(struct datadir *dir, struct err *err)
+{
+    char *path = datadir_path(dir, "identity");
+    enum err_code code = textfile_remove(path, err);
+    if (code == ERR_OK)
+        dir->has_identity = false;
     free(path);
     return code;
 }

@@ -2,6 +2,9 @@
  *
  *   DATA/lock       held while a member runs (flock); the holder's process id inside
  *   DATA/identity   text: format, cluster, member, generation, name, each a line, a checksum last
+ *   DATA/generations  which folder each other member has (cluster/generations.h)
+ *   DATA/options    text: where it listens and is reached, whether it stays a learner (cluster/start.h)
+ *   DATA/joining    text: what a member that is yet to join asks for, until its identity stands
  *   DATA/wal/       the log
  *   DATA/store/     the store: LevelDB's folder, until a store arrives from another member; that one has
  *                   a folder store-N, which the file DATA/current names then (mvcc/home.h, which also
@@ -49,6 +52,9 @@ enum err_code datadir_clear(struct datadir *dir, struct err *err) MUST_USE;
 /* Writes the identity durably: from here on the folder is this member's. */
 enum err_code datadir_set_identity(struct datadir *dir, const struct identity *identity,
                                    struct err *err) MUST_USE;
+/* The folder is nobody's again, durably. Only where nothing was promised under the identity: a cluster that
+ * never formed, with a log and store that are not open. */
+enum err_code datadir_drop_identity(struct datadir *dir, struct err *err) MUST_USE;
 /* DATA/name; the caller frees it. */
 char *datadir_path(const struct datadir *dir, const char *name);
 

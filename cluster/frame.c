@@ -63,11 +63,15 @@ enum err_code frame_header_decode(const uint8_t *from, struct frame_header *ret,
     if (header.size > FRAME_SIZE_MAX)
         return err_set(err, ERR_INVALID, "a frame of %" PRIu32 " bytes, more than %d", header.size,
                        FRAME_SIZE_MAX);
-    bool first = header.kind == FRAME_HELLO || header.kind == FRAME_REFUSED;
+    bool first = header.kind == FRAME_HELLO || header.kind == FRAME_REFUSED ||
+                 header.kind == FRAME_JOIN;
+    if (header.kind == FRAME_JOINED && header.size > FRAME_SIZE_JOINED_MAX)
+        return err_set(err, ERR_INVALID, "an answer to a join of %" PRIu32 " bytes, more than %d",
+                       header.size, FRAME_SIZE_JOINED_MAX);
     if (first && header.size > FRAME_SIZE_FIRST_MAX)
         return err_set(err, ERR_INVALID, "a first frame of %" PRIu32 " bytes, more than %d",
                        header.size, FRAME_SIZE_FIRST_MAX);
-    if (!first && header.kind != FRAME_MESSAGES &&
+    if (!first && header.kind != FRAME_MESSAGES && header.kind != FRAME_JOINED &&
         (header.kind < FRAME_OWN || header.kind > FRAME_KIND_MAX))
         return err_set(err, ERR_INVALID, "a frame of the unknown kind %" PRIu32, header.kind);
     *ret = header;

@@ -29,6 +29,8 @@ enum frame_kind {
     FRAME_HELLO = 1,
     FRAME_REFUSED = 2,
     FRAME_MESSAGES = 3,
+    FRAME_JOIN = 4,         /* cluster/join_frame.h: first frame of who is no member yet, */
+    FRAME_JOINED = 5,       /* and its answer */
     FRAME_OWN = 64,         /* the member's own kinds, from here to FRAME_KIND_MAX */
     FRAME_KIND_MAX = UINT16_MAX,
 };

@@ -380,6 +380,8 @@ static unsigned capabilities(struct kv *kv)
            KV_CAN_OBSERVE | KV_CAN_LEASE;
 }
 
+static_assert(KV_MEMBERS_MAX == RAFT_MEMBERS_MAX, "every member is shown");
+
 static void member_status(const struct node *node, const struct membership_member *member,
                           struct kv_member_status *ret)
 {

@@ -3,18 +3,28 @@ noinst_LIBRARIES += libcluster.a
 
 libcluster_a_SOURCES = \
 	cluster/apply.c cluster/apply.h \
+	cluster/arrival.c cluster/arrival.h \
+	cluster/ask.c \
 	cluster/change.c \
+	cluster/change_check.c cluster/change_check.h \
 	cluster/client.c cluster/client.h cluster/client_find.c \
 	cluster/clock.c cluster/clock.h \
 	cluster/cmd.c cluster/cmd.h \
 	cluster/cmd_compact.c cluster/cmd_del.c cluster/cmd_get.c cluster/cmd_ls.c \
-	cluster/cmd_print.c cluster/cmd_print.h cluster/cmd_put.c cluster/cmd_status.c \
-	cluster/cmd_wal.c \
+	cluster/cmd_member.c cluster/cmd_print.c cluster/cmd_print.h cluster/cmd_put.c \
+	cluster/cmd_serve.c cluster/cmd_status.c cluster/cmd_wal.c \
+	cluster/daemon.c cluster/daemon.h \
 	cluster/datadir.c cluster/datadir.h \
+	cluster/first_members.c cluster/first_members.h \
+	cluster/forming.c \
+	cluster/generations.c cluster/generations.h \
+	cluster/join.c cluster/join.h \
+	cluster/join_frame.c cluster/join_frame.h \
 	cluster/kv_local.c \
 	cluster/leases.c cluster/leases.h \
 	cluster/logwriter.c cluster/logwriter.h \
-	cluster/loop_uv.c cluster/loop_uv.h \
+	cluster/loop_internal_uv.h cluster/loop_uv.c cluster/loop_uv.h \
+	cluster/member_call.c cluster/member_call.h \
 	cluster/membership.c cluster/membership.h \
 	cluster/frame.c cluster/frame.h \
 	cluster/net.h \
@@ -25,12 +35,15 @@ libcluster_a_SOURCES = \
 	cluster/peer.c cluster/peer.h cluster/peer_internal.h \
 	cluster/peer_connection.c cluster/peer_hello.c cluster/peer_lane.c \
 	cluster/peer_queue.c cluster/peer_queue.h \
+	cluster/open_uv.c \
 	cluster/propose.c cluster/propose.h \
 	cluster/raft_pb.c cluster/raft_pb.h \
 	cluster/raftlog.c cluster/raftlog.h \
 	cluster/snapshotter.c \
 	cluster/settler.h cluster/settler_uv.c \
 	cluster/socket.h cluster/socket_uv.c \
+	cluster/textfile.c cluster/textfile.h \
+	cluster/start.c cluster/start.h \
 	cluster/token.h \
 	cluster/watches.c \
 	cluster/transfer.c cluster/transfer.h cluster/transfer_in.c cluster/transfer_internal.h \

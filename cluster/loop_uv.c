@@ -1,23 +1,12 @@
-#include "cluster/loop_uv.h"
+#include "cluster/loop_internal_uv.h"
 
-#include <inttypes.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include <uv.h>
 
-#include "cluster/datadir.h"
-#include "cluster/node.h"
-#include "cluster/socket.h"
-#include "cluster/worker.h"
-#include "mvcc/home.h"
+#include "cluster/net_uv.h"
 #include "proto/base/mem.h"
-#include "proto/base/rand.h"
-#include "wal/disk.h"
-
-#define SIGNALS_MAX 4
 
 /* Spinning before sleep: a caller that was answered asks again within this, mostly, and waking an idle
  * core would cost it more. Given up while it does not pay, tried again now and then. A yield that takes
@@ -26,60 +15,11 @@
 #define SPIN_MISSES_MAX 12
 #define SPIN_RETRY 64
 
-struct post {
-    struct list link;
-    void (*call)(void *context);
-    void *context;
-};
-
-struct signal_handle {
-    uv_signal_t handle;
-    void (*caught)(void *context, int number);
-    void *context;
-};
-
-struct spin {
-    bool possible;              /* there is a second core */
-    int64_t until_ns;           /* 0: not spinning */
-    unsigned misses;            /* in a row: nothing came before the spin ended */
-    unsigned skipped;           /* occasions passed over since it was given up */
-};
-
-struct member {
-    uv_loop_t loop;
-    uv_async_t async;           /* the mailbox has something, or a worker is done */
-    uv_check_t check;           /* after the loop has heard things: the node's turn */
-    uv_idle_t idle;             /* active: the loop must not sleep */
-    uv_timer_t timer;           /* the node's next wake */
-    struct signal_handle signals[SIGNALS_MAX];
-    size_t signal_count;
-
-    pthread_mutex_t mutex;
-    struct list mailbox;
-
-    struct datadir folder;
-    struct disk *disk;
-    struct home *home;
-    struct worker_threads *workers;
-    struct node *node;
-    struct socket *socket;
-    char *socket_path;
-    struct trace *trace;
-    void (*log)(void *context, const char *line);
-    void *log_context;
-    void (*settle)(void *context, void (*settled)(void *argument), void *argument);
-    void *settle_context;
-    void (*asked_to_stop)(void *context);
-    void *asked_context;
-    struct spin spin;
-    bool turn_wanted, in_turn, stopping, socket_closed;
-    int64_t armed_ns;
-};
-
 /* ---- small things ---- */
 
-static void say(struct member *member, const char *line)
+void loop_say(void *context, const char *line)
 {
+    struct member *member = context;
     if (member->log)
         member->log(member->log_context, line);
     else
@@ -88,9 +28,7 @@ static void say(struct member *member, const char *line)
 
 static void on_idle(uv_idle_t *idle) { (void)idle; }
 
-/* The node, a worker's completion or the mailbox has something: the loop does not sleep before the
- * next turn. */
-static void want_turn(void *context)
+void loop_want_turn(void *context)
 {
     struct member *member = context;
     member->turn_wanted = true;
@@ -162,12 +100,21 @@ static void on_timer(uv_timer_t *timer)
 {
     struct member *member = container_of(timer, struct member, timer);
     member->armed_ns = INT64_MAX;
-    want_turn(member);
+    loop_want_turn(member);
+}
+
+static int64_t next_wake_ns(const struct member *member)
+{
+    if (!member->node)
+        return member->join ? join_next_wake_ns(member->join) : INT64_MAX;
+    int64_t node = node_next_wake_ns(member->node);
+    int64_t arrival = arrival_next_wake_ns(&member->arrival);
+    return node < arrival ? node : arrival;
 }
 
 static void arm_timer(struct member *member)
 {
-    int64_t next = node_next_wake_ns(member->node);
+    int64_t next = next_wake_ns(member);
     if (next == member->armed_ns)
         return;
     member->armed_ns = next;
@@ -186,18 +133,32 @@ static void on_socket_closed(void *context)
     member->socket = NULL;
     member->socket_closed = true;
     node_stop(member->node);
-    want_turn(member);
+    loop_want_turn(member);
 }
 
 static void begin_stop(struct member *member)
 {
-    if (member->stopping)
+    if (member->stopping || !member->node)
         return;
     member->stopping = true;
+    arrival_stop(&member->arrival);
     if (member->socket)
         socket_close(member->socket, on_socket_closed, member);
     else
         on_socket_closed(member);
+}
+
+/* The node's turn, or before there is one, that of the request to join. */
+static bool turn(struct member *member)
+{
+    if (!member->node) {
+        if (member->join)
+            join_turn(member->join);
+        return false;
+    }
+    bool more = node_turn(member->node);
+    arrival_turn(&member->arrival);
+    return more;
 }
 
 static void on_check(uv_check_t *check)
@@ -207,7 +168,7 @@ static void on_check(uv_check_t *check)
     if (member->turn_wanted) {
         member->turn_wanted = false;
         member->in_turn = true;
-        more = node_turn(member->node);
+        more = turn(member);
         member->in_turn = false;
         arm_timer(member);
     }
@@ -217,153 +178,16 @@ static void on_check(uv_check_t *check)
         uv_idle_start(&member->idle, on_idle);
     else
         uv_idle_stop(&member->idle);
+    if (!member->node)
+        return;
     if (node_fault(member->node, NULL) != ERR_OK)
         begin_stop(member);
-    if (member->socket_closed && node_is_stopped(member->node))
+    if (member->socket_closed && node_is_stopped(member->node) &&
+        arrival_is_idle(&member->arrival))
         uv_stop(&member->loop);
 }
 
 /* ---- opening ---- */
-
-static enum err_code open_store(struct member *member, bool create, struct store **ret,
-                                struct err *err)
-{
-    struct backend *backend = NULL;
-    enum err_code code = home_open(member->home, create, &backend, err);
-    if (code != ERR_OK)
-        return code;
-    struct store_options options = {
-        .backend = backend,
-        .cluster_id = member->folder.identity.cluster_id,
-        .member_id = member->folder.identity.member_id,
-        .generation = member->folder.identity.generation,
-        .create = create,
-        .trace = member->trace,
-    };
-    return store_open(ret, &options, err);
-}
-
-static uint64_t wal_now_ns(void) { return (uint64_t)clock_monotonic_ns(clock_system()); }
-
-static enum err_code open_wal(struct member *member, const struct member_options *options,
-                              bool create, struct wal **ret, struct wal_recovery *ret_recovery,
-                              struct err *err)
-{
-    struct wal_options wal_options = {
-        .disk = member->disk,
-        .folder = "wal",
-        .segment_size = options->segment_size,
-        .identity = {member->folder.identity.cluster_id, member->folder.identity.member_id,
-                     member->folder.identity.generation},
-        .create = create,
-        .now_ns = wal_now_ns,
-        .trace = options->trace,
-    };
-    return wal_open(&wal_options, ret, ret_recovery, err);
-}
-
-static void draw_identity(struct member *member, const char *name)
-{
-    struct identity *identity = &member->folder.identity;
-    identity->cluster_id = rand_system_seed();
-    identity->member_id = rand_system_seed() >> 1;
-    identity->generation = rand_system_seed();
-    if (name)
-        snprintf(identity->name, sizeof identity->name, "%s", name);
-    else if (gethostname(identity->name, sizeof identity->name - 1) != 0)
-        snprintf(identity->name, sizeof identity->name, "member");
-    for (char *at = identity->name; *at; at++)
-        if (*at == '\n')
-            *at = ' ';
-}
-
-/* The first start: log and store of a member that is alone, both durable, then the identity. Dying
- * before the identity stands leaves a folder that the next start clears first. */
-static enum err_code first_start(struct member *member, const struct member_options *options,
-                                 struct err *err)
-{
-    struct store *store = NULL;
-    struct wal *wal = NULL;
-    struct wal_recovery recovery = {0};
-    draw_identity(member, options->name);
-    struct membership_member first = {.id = member->folder.identity.member_id};
-    memcpy(first.name, member->folder.identity.name, sizeof first.name);
-    enum err_code code = open_store(member, true, &store, err);
-    if (code == ERR_OK)
-        code = open_wal(member, options, true, &wal, &recovery, err);
-    if (code == ERR_OK)
-        code = node_bootstrap(store, wal, &first, 1, err);
-    store_close(store);
-    wal_recovery_release(&recovery);
-    if (wal && code == ERR_OK)
-        code = wal_close(wal, err);
-    else
-        wal_abandon(wal);
-    struct identity identity = member->folder.identity;
-    return code == ERR_OK ? datadir_set_identity(&member->folder, &identity, err) : code;
-}
-
-static enum err_code open_node(struct member *member, const struct member_options *options,
-                               struct err *err)
-{
-    struct node_options node_options = {
-        .identity = member->folder.identity,
-        .clock = clock_system(),
-        .worker = worker_threads_door(member->workers),
-        .data_path = member->folder.path,
-        .timeo_ms = options->timeo_ms,
-        .seed = rand_system_seed(),
-        .trace = options->trace,
-        .wake = want_turn,
-        .wake_context = member,
-    };
-    struct wal_recovery recovery = {0};
-    node_options.recovery = &recovery;
-    enum err_code code = open_store(member, false, &node_options.store, err);
-    if (code != ERR_OK)
-        return err_wrap(err, code, "open the store in \"%s\"", member->folder.path);
-    code = open_wal(member, options, false, &node_options.wal, &recovery, err);
-    if (code != ERR_OK) {
-        store_close(node_options.store);
-        return err_wrap(err, code, "open the log in \"%s\"", member->folder.path);
-    }
-    if (recovery.dropped_bytes)
-        say(member, recovery.dropped_text);
-    code = node_open(&member->node, &node_options, err);
-    wal_recovery_release(&recovery);
-    return code;
-}
-
-static void socket_settle(void *context, void (*settled)(void *argument), void *argument)
-{
-    struct member *member = context;
-    if (member->settle)
-        member->settle(member->settle_context, settled, argument);
-    else
-        settled(argument);
-}
-
-static void socket_stop(void *context)
-{
-    struct member *member = context;
-    if (member->asked_to_stop)
-        member->asked_to_stop(member->asked_context);
-    else
-        member_stop(member);
-}
-
-static enum err_code open_socket(struct member *member, struct err *err)
-{
-    member->socket_path = datadir_path(&member->folder, "sock");
-    struct socket_options options = {
-        .path = member->socket_path,
-        .kv = node_kv(member->node),
-        .context = member,
-        .stop = socket_stop,
-        .settle = socket_settle,
-    };
-    return socket_open(&member->socket, &member->loop, &options, err);
-}
 
 static struct member *member_new(const struct member_options *options)
 {
@@ -372,6 +196,7 @@ static struct member *member_new(const struct member_options *options)
     member->trace = options->trace;
     member->log = options->log;
     member->log_context = options->log_context;
+    member->progress = options->progress;
     member->armed_ns = INT64_MAX;
     pthread_mutex_init(&member->mutex, NULL);
     list_init(&member->mailbox);
@@ -393,8 +218,30 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
+static void on_net_closed(void *context)
+{
+    struct member *member = context;
+    member->net_closed = true;
+    uv_stop(&member->loop);
+}
+
+/* What was said last is still sent, within NET_LINGER_MAX_MS. */
+static void close_net(struct member *member)
+{
+    if (!member->net)
+        return;
+    net_uv_close(member->net, on_net_closed, member);
+    while (!member->net_closed)
+        uv_run(&member->loop, UV_RUN_ONCE);
+    member->net = NULL;
+}
+
 static void member_free(struct member *member)
 {
+    member->node = NULL;
+    close_net(member);
+    arrival_release(&member->arrival);
+    generations_release(&member->generations);
     if (member->workers)
         worker_threads_free(member->workers);
     mailbox_drain(member);
@@ -413,30 +260,18 @@ enum err_code member_open(struct member **ret, const struct member_options *opti
                           struct err *err)
 {
     struct member *member = member_new(options);
-    enum err_code code = datadir_open(&member->folder, options->data_path, err);
-    if (code == ERR_OK)
-        code = disk_posix_new(member->folder.path, &member->disk, err);
-    if (code == ERR_OK && !member->folder.has_identity)
-        code = datadir_clear(&member->folder, err);
-    if (code == ERR_OK)
-        code = home_leveldb_new(member->folder.path, &member->home, err);
-    if (code == ERR_OK && !member->folder.has_identity)
-        code = first_start(member, options, err);
-    if (code == ERR_OK)
-        code = open_node(member, options, err);
-    if (code == ERR_OK && options->socket) {
-        code = open_socket(member, err);
-        if (code != ERR_OK) {
+    enum err_code code = open_member(member, options, err);
+    if (code != ERR_OK) {
+        if (member->node) {
+            loop_stop(member);
             worker_threads_free(member->workers);
             member->workers = NULL;
             node_abandon(member->node);
         }
-    }
-    if (code != ERR_OK) {
         member_free(member);
         return code;
     }
-    want_turn(member);
+    loop_want_turn(member);
     *ret = member;
     return ERR_OK;
 }
@@ -445,15 +280,24 @@ struct kv *member_kv(struct member *member) { return node_kv(member->node); }
 const char *member_data_path(const struct member *member) { return member->folder.path; }
 struct uv_loop_s *member_loop(struct member *member) { return &member->loop; }
 
+bool member_is_behind(const struct member *member)
+{
+    return arrival_is_behind(&member->arrival);
+}
+
+void loop_stop(struct member *member)
+{
+    begin_stop(member);
+    loop_want_turn(member);
+    uv_run(&member->loop, UV_RUN_DEFAULT);
+}
+
 /* ---- running ---- */
 
 enum err_code member_run(struct member *member, struct err *err)
 {
     uv_run(&member->loop, UV_RUN_DEFAULT);
-    enum err_code code = node_fault(member->node, err);
-    if (code != ERR_OK && err)
-        say(member, err->text);
-    return code;
+    return node_fault(member->node, err);
 }
 
 static void stop_posted(void *context) { begin_stop(context); }
@@ -464,7 +308,10 @@ enum err_code member_close(struct member *member, struct err *err)
 {
     worker_threads_free(member->workers);
     member->workers = NULL;
+    bool promised_nothing = node_was_met_before(member->node);
     enum err_code code = node_close(member->node, err);
+    if (promised_nothing)
+        open_undo(member);
     member_free(member);
     return code;
 }

@@ -8,6 +8,7 @@
 #ifndef CLUSTER_LOOP_UV_H
 #define CLUSTER_LOOP_UV_H
 
+#include "cluster/start.h"
 #include "proto/base/trace.h"
 #include "proto/kv.h"
 
@@ -16,7 +17,7 @@ struct uv_loop_s;
 
 struct member_options {
     const char *data_path;      /* created when it is missing */
-    const char *name;           /* of the member; NULL: the host's name. Kept from the first start */
+    struct start_options start; /* who it is among others, and where it listens */
     int64_t timeo_ms;           /* 0: TIMEO_DEFAULT_MS */
     bool socket;                /* serve DATA/sock */
     uint64_t segment_size;      /* of a new log; 0: SEGMENT_SIZE_DEFAULT */
@@ -24,20 +25,25 @@ struct member_options {
     /* A line for the operator: what was dropped from the log's tail, a full disk, why it stops.
      * Called on the loop thread; NULL: stderr. */
     void (*log)(void *context, const char *line);
+    /* How far a joiner is, about once a second, for a terminal. NULL: nobody looks. */
+    void (*progress)(void *context, const char *line);
     void *log_context;
 };
 
-/* Opens everything; a folder without an identity becomes a member that is alone. When it returns the
- * kv takes requests, which are answered once member_run is running. Errors as datadir_open, wal_open,
- * store_open, node_open; text says what and where. */
+/* Opens everything; a folder without an identity becomes a member that is alone, or what options.start says
+ * (start.h). One that joins is a member when it returns, which may take JOIN_PATIENCE_MS. When it returns the
+ * kv takes requests, which are answered once member_run is running. Errors as datadir_open, start_decide,
+ * join.h, wal_open, store_open, node_open; text says what and where. */
 enum err_code member_open(struct member **ret, const struct member_options *options,
                           struct err *err) MUST_USE;
 struct kv *member_kv(struct member *member);
 const char *member_data_path(const struct member *member);      /* absolute */
 struct uv_loop_s *member_loop(struct member *member);
+/* It has joined and has not caught up yet: what it is asked waits for a state that is on its way. */
+bool member_is_behind(const struct member *member);
 
-/* Runs until member_stop, or until a fault ends the member: then its code, and err says why. On return
- * every request has been answered. */
+/* Runs until member_stop, or until a fault ends the member: then its code, and err says why (REMOVED: it is
+ * no member any more). On return every request has been answered. */
 enum err_code member_run(struct member *member, struct err *err) MUST_USE;
 /* Makes member_run return soon: open requests are finished first. Any thread; not a signal handler. */
 void member_stop(struct member *member);

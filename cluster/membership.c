@@ -60,6 +60,25 @@ const struct membership_member *membership_find(const struct membership *members
     return is_there ? &membership->members[place] : NULL;
 }
 
+/* All sixteen digits, so that no name of a member is taken for an id by chance. */
+static bool is_id(const char *word, raft_id *ret)
+{
+    if (strlen(word) != 16 || strspn(word, "0123456789abcdefABCDEF") != 16)
+        return false;
+    *ret = strtoull(word, NULL, 16);
+    return true;
+}
+
+const struct membership_member *membership_find_word(const struct membership *membership,
+                                                     const char *word)
+{
+    raft_id id;
+    for (size_t i = 0; i < membership->count && word[0]; i++)
+        if (strcmp(membership->members[i].name, word) == 0)
+            return &membership->members[i];
+    return is_id(word, &id) ? membership_find(membership, id) : NULL;
+}
+
 static size_t removed_place(const struct membership *membership, raft_id id)
 {
     size_t place = 0;
@@ -98,21 +117,61 @@ static const struct membership_member *record_in(const struct membership_context
     return NULL;
 }
 
-static enum err_code check_one(const struct membership *membership, const struct raft_change *change,
+/* M4. */
+static enum err_code check_taken(const struct membership *membership,
+                                 const struct membership_member *record, struct err *err)
+{
+    for (size_t i = 0; i < membership->count; i++) {
+        const struct membership_member *other = &membership->members[i];
+        if (other->id == record->id)
+            continue;
+        if (record->name[0] && strcmp(other->name, record->name) == 0)
+            return err_set(err, ERR_EXISTS,
+                           "the name \"%s\" is that of member %016" PRIx64 ": remove that one "
+                           "first, or choose another name", record->name, other->id);
+        if (record->address[0] && strcmp(other->address, record->address) == 0)
+            return err_set(err, ERR_EXISTS,
+                           "the address \"%s\" is that of member \"%s\" (%016" PRIx64 "): remove "
+                           "that one first, or choose another address", record->address,
+                           other->name, other->id);
+    }
+    return ERR_OK;
+}
+
+/* M5, and M4 of what is updated. */
+static enum err_code check_update(const struct membership *membership,
+                                  const struct membership_member *member,
+                                  const struct membership_member *record, struct err *err)
+{
+    if (record->generation != member->generation && member->generation != MEMBER_RESERVED)
+        return err_set(err, ERR_EXISTS,
+                       "member \"%s\" has another data directory already: remove it first",
+                       member->name);
+    return check_taken(membership, record, err);
+}
+
+static enum err_code check_one(const struct membership *membership,
+                               const struct raft_change *change,
                                const struct membership_context *context, struct err *err)
 {
-    bool is_member = membership_find(membership, change->id) != NULL;
+    const struct membership_member *member = membership_find(membership, change->id);
+    const struct membership_member *record = record_in(context, change->id);
+    bool is_member = member != NULL;
     bool adds = change->type == RAFT_CHANGE_ADD_VOTER || change->type == RAFT_CHANGE_ADD_LEARNER;
     if (change->id == 0)
         return ERR_OK;
     if (adds && membership_was_removed(membership, change->id))
         return err_set(err, ERR_INVALID, "member %016" PRIx64 " was removed and never comes back",
                        change->id);
-    if (adds && !is_member && !record_in(context, change->id))
+    if (adds && !is_member && !record)
         return err_set(err, ERR_INVALID, "member %016" PRIx64 " has no name and address",
                        change->id);
     if (!adds && !is_member)
         return err_set(err, ERR_NOT_FOUND, "there is no member %016" PRIx64, change->id);
+    if (adds && !is_member)
+        return check_taken(membership, record, err);
+    if (change->type == RAFT_CHANGE_UPDATE && record)
+        return check_update(membership, member, record, err);
     return ERR_OK;
 }
 
@@ -168,6 +227,19 @@ static void drop_those_gone(struct membership *membership)
     membership->count = kept;
 }
 
+void membership_update(struct membership *membership, const struct raft_conf_change *change,
+                       const struct membership_context *context)
+{
+    for (size_t i = 0; i < change->count; i++) {
+        raft_id id = change->changes[i].id;
+        const struct membership_member *record = record_in(context, id);
+        size_t place = place_of(membership, id);
+        if (change->changes[i].type == RAFT_CHANGE_UPDATE && record &&
+            membership_find(membership, id))
+            membership->members[place] = *record;
+    }
+}
+
 void membership_apply(struct membership *membership, const struct membership_context *context,
                       const struct raft_conf_state *configuration)
 {
@@ -180,12 +252,17 @@ void membership_apply(struct membership *membership, const struct membership_con
 
 /* ---- the wire form ---- */
 
-static void member_encode(const struct membership_member *member, uint32_t number, struct buf *ret)
+void membership_member_encode(const struct membership_member *member, uint32_t number,
+                              struct buf *ret)
 {
     struct buf inner = {0};
     put_u64(&inner, 1, member->id);
     put_bytes(&inner, 2, bytes_of_text(member->name));
     put_bytes(&inner, 3, bytes_of_text(member->address));
+    if (member->generation) {
+        put_tag(&inner, 4, WIRE_64BIT);
+        buf_append_le64(&inner, member->generation);
+    }
     put_bytes(ret, number, buf_bytes(&inner));
     buf_release(&inner);
 }
@@ -197,7 +274,7 @@ void membership_encode(const struct membership *membership, struct buf *ret)
     put_bytes(ret, 1, buf_bytes(&inner));
     buf_release(&inner);
     for (size_t i = 0; i < membership->count; i++)
-        member_encode(&membership->members[i], 2, ret);
+        membership_member_encode(&membership->members[i], 2, ret);
     for (size_t i = 0; i < membership->removed_count; i++)
         put_u64(ret, 3, membership->removed[i]);
 }
@@ -207,7 +284,7 @@ void membership_context_encode(const struct membership_context *context, struct 
     for (size_t i = 0; i < 2; i++)
         put_u64(ret, (uint32_t)i + 1, context->token[i]);
     for (size_t i = 0; i < context->count; i++)
-        member_encode(&context->members[i], 3, ret);
+        membership_member_encode(&context->members[i], 3, ret);
 }
 
 static void text_take(struct cursor *cursor, const struct wire_field *field, char *to, size_t size)
@@ -222,7 +299,7 @@ static void text_take(struct cursor *cursor, const struct wire_field *field, cha
     to[from.size] = 0;
 }
 
-static bool member_decode(struct bytes from, struct membership_member *ret)
+bool membership_member_decode(struct bytes from, struct membership_member *ret)
 {
     struct cursor cursor = cursor_of(from);
     struct wire_field field;
@@ -232,6 +309,7 @@ static bool member_decode(struct bytes from, struct membership_member *ret)
         case 1: ret->id = wire_u64(&cursor, &field); break;
         case 2: text_take(&cursor, &field, ret->name, sizeof ret->name); break;
         case 3: text_take(&cursor, &field, ret->address, sizeof ret->address); break;
+        case 4: ret->generation = wire_fixed64(&cursor, &field); break;
         }
     return !cursor.failed && ret->id != 0;
 }
@@ -239,7 +317,7 @@ static bool member_decode(struct bytes from, struct membership_member *ret)
 static void take_member(struct cursor *cursor, const struct wire_field *field,
                         struct membership_member *members, size_t *count, size_t max)
 {
-    if (*count == max || !member_decode(wire_bytes(cursor, field), &members[*count]))
+    if (*count == max || !membership_member_decode(wire_bytes(cursor, field), &members[*count]))
         cursor->failed = true;
     else
         ++*count;

@@ -11,6 +11,10 @@
  *   M1  members are exactly the ids that the configuration names, in ascending order.
  *   M2  an id is never both a member and removed; a removed one stays so.
  *   M3  a change that is refused changes nothing, and is refused on every member.
+ *   M4  no two members have the same name or the same address, empty ones apart: whoever is added or
+ *       updated takes nobody's.
+ *   M5  a member's generation changes once at most, from MEMBER_RESERVED to that of the folder that joins
+ *       as it.
  *
  * Threads: none of its own; a struct belongs to whoever holds it.
  */
@@ -22,10 +26,13 @@
 #define MEMBER_NAME_SIZE 64         /* with the NUL; names are for people */
 #define MEMBER_ADDRESS_SIZE 272     /* HOST:PORT; a host name has at most 253 bytes */
 
+#define MEMBER_RESERVED UINT64_C(1) /* generation of one that was added before any folder joined as it */
+
 struct membership_member {
     raft_id id;
     char name[MEMBER_NAME_SIZE];
     char address[MEMBER_ADDRESS_SIZE];      /* "": it cannot be reached, as in a cluster of one */
+    uint64_t generation;                    /* of the folder that joined; 0: one of the first members */
 };
 
 /* Zeroed memory is an empty one. */
@@ -43,6 +50,9 @@ void membership_copy(struct membership *ret, const struct membership *from);
 
 /* NULL: no such member. */
 const struct membership_member *membership_find(const struct membership *membership, raft_id id);
+/* By name, or by id in hexadecimal as it is printed. NULL: no such member. */
+const struct membership_member *membership_find_word(const struct membership *membership,
+                                                     const char *word);
 bool membership_was_removed(const struct membership *membership, raft_id id);
 /* Whether it counts in some majority: a voter of either half of the configuration. */
 bool membership_is_voter(const struct membership *membership, raft_id id);
@@ -50,21 +60,29 @@ bool membership_is_voter(const struct membership *membership, raft_id id);
 /* What a configuration entry's context says beside the change itself. */
 struct membership_context {
     uint64_t token[2];              /* of whoever asked, to be found again; zeros: nobody */
-    size_t count;                   /* what the change adds: the others' records are passed over */
+    size_t count;                   /* of those it adds or updates: others are passed over */
     struct membership_member members[RAFT_CHANGES_MAX];
 };
 
 /* Applies a change that the core has yet to hear of: refuses what makes no sense for the membership.
  *   INVALID   the id was removed earlier; it is added, is no member, and the context has no record of it
  *   NOT_FOUND the change removes or updates somebody who is no member
+ *   EXISTS    it would break M4 or M5; the text says whose name, address or folder that is
  * The core may refuse it still. */
 enum err_code membership_check(const struct membership *membership,
                                const struct raft_conf_change *change,
                                const struct membership_context *context, struct err *err) MUST_USE;
+/* After the core took it: the records of those that are updated. */
+void membership_update(struct membership *membership, const struct raft_conf_change *change,
+                       const struct membership_context *context);
 /* After the core took it: configuration is what holds from now on. */
 void membership_apply(struct membership *membership, const struct membership_context *context,
                       const struct raft_conf_state *configuration);
 
+/* One record, as a field of that number; and what stands in such a field. False: malformed. */
+void membership_member_encode(const struct membership_member *member, uint32_t number,
+                              struct buf *ret);
+bool membership_member_decode(struct bytes from, struct membership_member *ret);
 /* Appends. */
 void membership_encode(const struct membership *membership, struct buf *ret);
 void membership_context_encode(const struct membership_context *context, struct buf *ret);

@@ -1,6 +1,7 @@
 #include "cluster/node_internal.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,6 +44,18 @@ struct store_options node_store_options(const struct node *node)
         .generation = node->identity.generation,
         .trace = node->trace,
     };
+}
+
+void node_say(const struct node *node, const char *format, ...)
+{
+    char line[ERR_TEXT_SIZE + 512];
+    va_list arguments;
+    if (!node->say)
+        return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    node->say(node->say_context, line);
 }
 
 void node_fail(struct node *node, enum err_code code, const struct err *err)
@@ -219,6 +232,9 @@ static struct node *node_new(const struct node_options *options)
     node->store = options->store;
     node->wal = options->wal;
     node->home = options->home;
+    node->generations = options->generations;
+    node->say = options->say;
+    node->say_context = options->say_context;
     node->trace = options->trace;
     node->data_path = options->data_path ? mem_xstrdup(options->data_path) : NULL;
     node->timeo_ns = (options->timeo_ms ? options->timeo_ms : TIMEO_DEFAULT_MS) * NS_PER_MS;
@@ -234,12 +250,14 @@ static struct node *node_new(const struct node_options *options)
     watches_open(node, options->seed);
     list_init(&node->changes);
     list_init(&node->changed);
+    asks_init(node);
     return node;
 }
 
 static void node_free(struct node *node)
 {
     peers_abandon(node->peers);
+    asks_release(node);
     transfer_release(node);
     membership_release(&node->membership);
     applier_release(&node->applier);
@@ -277,7 +295,7 @@ enum err_code node_open(struct node **ret, const struct node_options *options, s
         node_membership_changed(node, 0);
         snapshotter_open(node, options->recovery->mark.index);
         node->term = raft_current_term(node->raft);
-        if (node_is_alone(node))
+        if (node_is_alone(node) && !node_is_forming(node))
             code = node_core_failed(node, raft_campaign(node->raft));
     }
     if (code != ERR_OK) {
@@ -470,6 +488,7 @@ static bool work(struct node *node)
                                              clock_wall_ns(node->clock),
                                              rand_u64(&node->rand) | 1));
     node_core_failed(node, leases_turn(&node->leases, node_now(node), may_propose));
+    asks_turn(node);
     changes_turn(node);
     ready_turn(node);
     node_peers_flush(node);
@@ -521,6 +540,7 @@ static bool deliver(struct node *node)
 static void fail_everything(struct node *node)
 {
     proposer_fail(&node->proposer, ERR_CLOSING);
+    asks_fail(node, ERR_CLOSING);
     changes_fail(node, ERR_CLOSING);
     reads_fail(node, ERR_CLOSING);
     watches_close(node);
@@ -554,7 +574,7 @@ static bool needs_ticks(const struct node *node)
 static void tick(struct node *node, int64_t now)
 {
     int64_t period = HEARTBEAT_DEFAULT_MS * NS_PER_MS;
-    if (!needs_ticks(node)) {
+    if (!needs_ticks(node) || node_is_forming(node)) {
         node->next_tick_ns = now;
         node->campaign_ns = 0;
         return;
@@ -575,6 +595,32 @@ static void tick(struct node *node, int64_t now)
     }
 }
 
+/* No job is in flight, and everyone was told. */
+static bool jobs_are_done(const struct node *node)
+{
+    return !node->writer.token.held && !node->writer.prepare && !node->applier.token.held &&
+           !node->snapshotter.in_flight && !node->compaction.in_flight && node->reads.jobs == 0 &&
+           transfer_is_idle(node) && list_is_empty(&node->proposer.answered) &&
+           list_is_empty(&node->changed) && list_is_empty(&node->asks.finished) &&
+           watches_are_closed(node);
+}
+
+/* The peers are not needed any more. */
+static bool requests_are_done(const struct node *node)
+{
+    return node->proposer.open_count == 0 && !node->writer.must_flush &&
+           applier_is_idle(&node->applier);
+}
+
+/* A last frame of raft is not waited for: whoever misses one asks. */
+static void node_peers_end(struct node *node)
+{
+    node_peers_flush(node);
+    node_peers_close(node);
+    if (node->peers)
+        peers_turn(node->peers, node_now(node));
+}
+
 bool node_turn(struct node *node)
 {
     int64_t now = node_now(node);
@@ -584,8 +630,11 @@ bool node_turn(struct node *node)
             expire(node, now);
         if (node->peers)
             peers_turn(node->peers, now);
+        forming_turn(node);
         node_removal_turn(node);
     }
+    if (node->fault_code != ERR_OK || (node->stopping && requests_are_done(node)))
+        node_peers_end(node);
     if (node_was_removed(node))
         fail_everything(node);
     bool more = true;
@@ -595,6 +644,7 @@ bool node_turn(struct node *node)
             fail_everything(node);
         more = deliver(node) || done;
         more |= changes_deliver(node);
+        more |= asks_deliver(node);
     }
     if (node->fault_code == ERR_OK) {
         snapshotter_release_log(node);
@@ -612,16 +662,19 @@ static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 
 int64_t node_next_wake_ns(const struct node *node)
 {
+    if (node->peers && node->peers_closing)
+        return peers_next_wake_ns(node->peers);
     if (node->fault_code != ERR_OK)
         return INT64_MAX;
     int64_t next = earlier(node->next_expire_ns, changes_next_wake_ns(node));
+    next = earlier(next, earlier(asks_next_wake_ns(node), forming_next_wake_ns(node)));
     next = earlier(next, transfer_next_wake_ns(node));
     if (node->peers)
         next = earlier(next, peers_next_wake_ns(node->peers));
     if (node->campaign_ns)
         next = earlier(next, node->campaign_ns);
     next = earlier(next, leases_next_ns(&node->leases));
-    if (needs_ticks(node))
+    if (needs_ticks(node) && !node_is_forming(node))
         next = earlier(next, node->next_tick_ns);
     bool check_due = store_applied(node->store) != node->snapshotter.checked_applied &&
                      !transfer_holds_store(node);
@@ -664,20 +717,14 @@ void node_stop(struct node *node)
     }
     reads_fail(node, ERR_CLOSING);
     watches_close(node);
+    asks_fail(node, ERR_CLOSING);
     changes_fail(node, ERR_CLOSING);
 }
 
 bool node_is_stopped(const struct node *node)
 {
-    bool idle = !node->writer.token.held && !node->writer.prepare && !node->applier.token.held &&
-                !node->snapshotter.in_flight && !node->compaction.in_flight &&
-                node->reads.jobs == 0 && transfer_is_idle(node) &&
-                list_is_empty(&node->proposer.answered) && list_is_empty(&node->changed) &&
-                watches_are_closed(node);
-    if (node->fault_code != ERR_OK)
-        return idle;
-    return idle && node->stopping && node->proposer.open_count == 0 && !node->writer.must_flush &&
-           applier_is_idle(&node->applier);
+    bool is_over = node->fault_code != ERR_OK || (node->stopping && requests_are_done(node));
+    return is_over && jobs_are_done(node) && !node->peers;
 }
 
 enum err_code node_close(struct node *node, struct err *err)
@@ -685,6 +732,7 @@ enum err_code node_close(struct node *node, struct err *err)
     fail_everything(node);
     deliver(node);
     changes_deliver(node);
+    asks_deliver(node);
     enum err_code code = node->fault_code;
     if (code == ERR_OK)
         code = snapshotter_finish(node, err);
@@ -710,6 +758,7 @@ void node_abandon(struct node *node)
     fail_everything(node);
     deliver(node);
     changes_deliver(node);
+    asks_deliver(node);
     wal_abandon(node->wal);
     node_free(node);
 }

@@ -21,6 +21,9 @@
  * A fault (failed write, failed flush, damaged store) ends it: node_fault says why, every request is
  * answered, and nothing is written any more.
  *
+ * While its cluster forms (generations.h) it is silent: it takes no message of raft, does not tick and does
+ * not vote, until every first member has told its generation and has heard this one's.
+ *
  * Loop thread only.
  */
 #ifndef CLUSTER_NODE_H
@@ -28,6 +31,7 @@
 
 #include "cluster/clock.h"
 #include "cluster/datadir.h"
+#include "cluster/generations.h"
 #include "cluster/membership.h"
 #include "cluster/net.h"
 #include "cluster/raft/raft.h"
@@ -47,7 +51,11 @@ struct node_options {
     struct wal *wal;                    /* taken */
     struct home *home;                  /* where the store lives; NULL: no snapshots to or from others */
     struct net *net;                    /* NULL: no peers */
-    const char *listen_address;         /* where they connect; NULL: nowhere */
+    const char *listen_address;         /* where it listens for them; NULL: nowhere */
+    const char *address;                /* where they reach it; NULL: listen_address */
+    struct generations *generations;    /* borrowed; NULL: whoever says hello is who it was */
+    void (*say)(void *context, const char *line);   /* to the operator; NULL: nothing is said */
+    void *say_context;
     const struct membership_member *known;  /* peers of a member that does not know its cluster yet; */
     size_t known_count;                     /* the membership, once it has one, takes their place */
     size_t log_keep_entries;            /* in memory below a checkpoint; 0: RAFTLOG_KEEP_ENTRIES */
@@ -83,8 +91,8 @@ struct kv *node_kv(struct node *node);
 /* For the done of worker jobs of others that share the worker. */
 struct store *node_store(struct node *node);
 
-/* Begins a clean stop: new requests are answered CLOSING, open ones end; node_is_stopped tells when no
- * job is in flight any more. */
+/* Begins a clean stop: new requests are answered CLOSING, open ones end, then the peers are closed;
+ * node_is_stopped tells when no job is in flight any more and the net is not needed. */
 void node_stop(struct node *node);
 bool node_is_stopped(const struct node *node);
 /* After node_is_stopped (or with the worker's threads already joined): checkpoint, mark and seal when
@@ -122,6 +130,43 @@ struct node_change {
  *   NO_LEADER, CLOSING           nothing happened
  *   TIMEOUT                      it may have happened, or happen yet */
 void node_change_submit(struct node *node, struct node_change *change);
+/* What people, and joiners, ask of the membership. The leader decides: whoever is asked passes it on. It is
+ * refused where it would lose the quorum, by what the leader sees (change_check.h). Embedded in its caller,
+ * who keeps it until done has run. */
+enum node_ask_kind {
+    NODE_ASK_ADD = 1,   /* a learner; with generation MEMBER_RESERVED for a folder that is to come. Of a
+                         * name and address that are reserved so, the folder that joins is that member */
+    NODE_ASK_REMOVE,
+    NODE_ASK_PROMOTE,   /* a learner votes */
+    NODE_ASK_UPDATE,    /* its address */
+    NODE_ASK_TRANSFER,  /* it leads */
+};
+
+struct node_ask {
+    enum node_ask_kind kind;
+    struct membership_member member;    /* id alone for REMOVE, PROMOTE, TRANSFER */
+    bool force;                         /* REMOVE: even so */
+    int64_t timeout_ms;                 /* 0: timeo */
+    void (*done)(struct node_ask *ask, enum err_code code);
+    struct err err;                     /* when code is not OK */
+    raft_id id;                         /* of the member that it was about: see ADD */
+
+    struct list link;
+    uint64_t number;
+    int64_t deadline_ns, tried_ns;
+    bool was_sent;
+    enum err_code code;
+};
+
+/* The callback runs once, on the loop, never inside this call. What is there already is OK. Errors:
+ *   NOT_FOUND, READ_ONLY, BUSY   as change_check.h says; nothing happened
+ *   INVALID, EXISTS              as membership_check says; nothing happened
+ *   NO_LEADER, CLOSING           nothing happened
+ *   TIMEOUT                      it may have happened, or happen yet
+ *   CANCELED                     likewise */
+void node_ask(struct node *node, struct node_ask *ask);
+/* Ends it soon with CANCELED, unless it has another end. */
+void node_ask_cancel(struct node *node, struct node_ask *ask);
 /* Asks the leader to hand over; nothing is told about how it went. */
 void node_transfer_leader(struct node *node, raft_id to);
 /* As applied last; borrowed until the next turn. */
@@ -129,6 +174,13 @@ const struct membership *node_membership(const struct node *node);
 /* It was a member and was removed: it serves nobody any more, and ends with the fault REMOVED when the
  * others do not need it to know that. */
 bool node_was_removed(const struct node *node);
+/* The first members have not all met. */
+bool node_is_forming(const struct node *node);
+/* A peer knows that this folder is not the one that it met first: the fault of a forming one that nobody
+ * will meet. */
+bool node_was_met_before(const struct node *node);
+/* Of a state that arrives as tables: bytes written and in all. False: none does. */
+bool node_arrival(const struct node *node, uint64_t *ret_done, uint64_t *ret_whole);
 /* For the simulator and status. */
 const struct raft *node_raft(const struct node *node);
 

@@ -1,4 +1,4 @@
-/* What the files of a member share: node*.c, change.c, kv_local.c, snapshotter.c, transfer*.c, watches.c.
+/* What the files of a member share: node*.c, ask.c, change.c, forming.c, kv_local.c, snapshotter.c, transfer*.c, watches.c.
  * Nobody else includes it. */
 #ifndef CLUSTER_NODE_INTERNAL_H
 #define CLUSTER_NODE_INTERNAL_H
@@ -7,6 +7,7 @@
 #include "cluster/leases.h"
 #include "cluster/logwriter.h"
 #include "cluster/node.h"
+#include "cluster/join_frame.h"
 #include "cluster/peer.h"
 #include "cluster/propose.h"
 #include "cluster/raftlog.h"
@@ -72,6 +73,23 @@ struct watches {
     int64_t slow_until_ns;          /* the loop reads nothing for them until then */
 };
 
+/* What the leader does about asks, its own and others'. */
+struct asks {
+    struct list waiting;            /* struct node_ask: nobody was told yet */
+    struct list finished;           /* those whose done is to be called */
+    struct list works;              /* of a leader: struct ask_work */
+    size_t work_count;
+    struct list joins;              /* struct join_work: joiners that asked this member */
+    uint64_t number;                /* of the last ask; begins by the clock, so that none is taken for one
+                                     * of the process before */
+};
+
+struct forming {
+    struct raft_id_set met;         /* in this run */
+    int64_t say_ns;                 /* then who is waited for is said */
+    bool was_met_before;
+};
+
 struct node {
     struct kv kv;
     struct identity identity;
@@ -106,6 +124,11 @@ struct node {
     raft_index removals_since;      /* this one's index; its commit is to be durable first */
     bool is_removed;                /* it is no member any more */
     struct raft_id_set removal_told_by;
+    struct generations *generations;        /* NULL: not kept */
+    struct forming forming;
+    struct asks asks;
+    void (*say)(void *context, const char *line);
+    void *say_context;
     struct peers *peers;            /* NULL: there are none, or they are closed */
     bool peers_closing;
     struct list changes;            /* struct node_change, oldest first */
@@ -165,6 +188,31 @@ static inline void node_peers_flush(struct node *node)
 void node_peers_close(struct node *node);
 /* Notes the stamps of entries that go into the log: a leader's floor. */
 void node_note_stamps(struct node *node, const struct entry *entries, size_t count);
+
+/* forming.c */
+/* Whether all have met; then the member begins. */
+void forming_turn(struct node *node);
+int64_t forming_next_wake_ns(const struct node *node);
+enum err_code forming_hello(struct node *node, raft_id from, uint64_t generation,
+                            struct err *err) MUST_USE;
+void forming_refused(struct node *node, enum peer_refusal why, const char *text);
+
+/* ask.c */
+void asks_init(struct node *node);
+void asks_release(struct node *node);
+void asks_turn(struct node *node);
+/* True when somebody was told. */
+bool asks_deliver(struct node *node);
+void asks_fail(struct node *node, enum err_code code);
+int64_t asks_next_wake_ns(const struct node *node);
+bool asks_is_frame(uint32_t kind);
+void asks_on_frame(struct node *node, raft_id from, uint32_t kind, struct bytes bytes);
+/* Somebody who is no member yet asks to become one. */
+void asks_join(struct node *node, const struct join_request *request);
+
+/* A line for the operator. */
+void node_say(const struct node *node, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* change.c */
 void changes_turn(struct node *node);

@@ -55,7 +55,8 @@ static void step(struct node *node, const struct raft_message *message)
 static void on_message(void *context, const struct raft_message *message)
 {
     struct node *node = context;
-    if (node->fault_code != ERR_OK || membership_was_removed(&node->membership, message->from))
+    if (node->fault_code != ERR_OK || node_is_forming(node) ||
+        membership_was_removed(&node->membership, message->from))
         return;
     step(node, message);
     node->wake(node->wake_context);
@@ -64,8 +65,22 @@ static void on_message(void *context, const struct raft_message *message)
 static void on_frame(void *context, raft_id from, uint32_t kind, struct bytes bytes)
 {
     struct node *node = context;
-    if (node->fault_code == ERR_OK && transfer_is_frame(kind))
+    if (node->fault_code != ERR_OK || node_is_forming(node))
+        return;
+    if (transfer_is_frame(kind))
         transfer_on_frame(node, from, kind, bytes);
+    else if (asks_is_frame(kind))
+        asks_on_frame(node, from, kind, bytes);
+}
+
+static enum err_code on_hello(void *context, raft_id from, uint64_t generation, struct err *err)
+{
+    return forming_hello(context, from, generation, err);
+}
+
+static void on_join(void *context, const struct join_request *request)
+{
+    asks_join(context, request);
 }
 
 static void on_unreachable(void *context, raft_id id, bool snapshot)
@@ -100,6 +115,7 @@ static void on_refused(void *context, raft_id id, enum peer_refusal why, const c
     TRACE(node->trace, "refused by=%" PRIu64 " why=%d: %s", id, (int)why, text);
     if (why == PEER_REFUSED_REMOVED)
         node_removed(node, id);
+    forming_refused(node, why, text);
 }
 
 /* ---- its own removal ---- */
@@ -166,8 +182,11 @@ void node_peers_tell_removed(struct node *node)
     if (!node->peers || !node->removals_wait ||
         !logwriter_commit_is_durable(&node->writer, node->removals_since))
         return;
-    for (size_t i = 0; i < membership->removed_count; i++)
+    for (size_t i = 0; i < membership->removed_count; i++) {
         peers_remove(node->peers, membership->removed[i]);
+        if (node->generations)
+            generations_forget(node->generations, membership->removed[i]);
+    }
     node->removals_wait = false;
 }
 
@@ -183,9 +202,11 @@ enum err_code node_peers_open(struct node *node, const struct node_options *opti
         .cluster_id = node->identity.cluster_id,
         .member_id = node->identity.member_id,
         .generation = node->identity.generation,
-        .address = options->listen_address,
+        .address = options->address ? options->address : options->listen_address,
         .trace = node->trace,
-        .handler = {on_message, on_frame, on_unreachable, on_connection_lost, on_refused, NULL, node},
+        .handler = {.message = on_message, .frame = on_frame, .unreachable = on_unreachable,
+                    .connection_lost = on_connection_lost, .refused = on_refused,
+                    .hello = on_hello, .join = on_join, .context = node},
     };
     node->peers = peers_new(&peers_options);
     if (!node->membership.count)

@@ -236,7 +236,7 @@ void peers_turn(struct peers *peers, int64_t now_ns)
     }
     LIST_FOR_EACH_SAFE (link, &peers->connections) {
         struct connection *connection = container_of(link, struct connection, link);
-        if (connection->state == CONNECTION_HELLO && connection->deadline_ns <= now_ns)
+        if (connection_has_deadline(connection) && connection->deadline_ns <= now_ns)
             connection_expired(connection);
     }
     for (size_t i = 0; i < peers->count; i++)
@@ -261,7 +261,7 @@ int64_t peers_next_wake_ns(const struct peers *peers)
     }
     LIST_FOR_EACH (link, &peers->connections) {
         const struct connection *connection = container_of(link, struct connection, link);
-        if (connection->state == CONNECTION_HELLO && connection->deadline_ns < next)
+        if (connection_has_deadline(connection) && connection->deadline_ns < next)
             next = connection->deadline_ns;
     }
     return next;

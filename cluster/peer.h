@@ -60,6 +60,9 @@ enum peer_refusal {
     PEER_REFUSED_REMOVED,       /* the sender was removed from the cluster */
     PEER_REFUSED_MEMBER,        /* handler.hello said no: another generation, ... */
     PEER_REFUSED_FRAME,         /* a malformed frame or message */
+    PEER_REFUSED_FULL,          /* no room for another peer */
+    PEER_REFUSED_JOIN,          /* of a request to join: the sentence says why; it is final */
+    PEER_REFUSED_JOIN_LATER,    /* likewise, but asking again may help */
 };
 
 /* Kinds of the member's own frames: numbers from here on, up to UINT16_MAX. */
@@ -67,6 +70,9 @@ enum peer_refusal {
 
 /* Each is called on the loop, from the net's callbacks or from peers_turn. It may call everything
  * here but peers_close and peers_abandon. Those marked optional may be NULL. */
+struct join_request;
+struct join_answer;
+
 struct peers_handler {
     /* Borrowed for the call; payload blobs have one reference, so that a leader may still fill in
      * the stamps of proposals. Whoever keeps one takes a reference, and writes before that. */
@@ -86,6 +92,9 @@ struct peers_handler {
      * Anything but OK refuses it with err's sentence. Optional: all are fine. */
     enum err_code (*hello)(void *context, raft_id from, uint64_t generation, struct err *err);
     void *context;
+    /* Somebody asks to become a member: answered by peers_join_answer, which may come at once. Borrowed for
+     * the call. Optional: such a connection is then refused. */
+    void (*join)(void *context, const struct join_request *request);
 };
 
 struct peers_options {
@@ -137,6 +146,10 @@ void peers_send(struct peers *peers, const struct raft_message *message);
  * NOT_FOUND: no such peer, or removed. BUSY: the queue is full. TOO_BIG: over FRAME_SIZE_MAX. */
 enum err_code peers_send_frame(struct peers *peers, raft_id to, enum peer_channel channel,
                                uint32_t kind, struct bytes bytes) MUST_USE;
+/* Tells everyone who asked to join with that drawn id, and still waits: with the answer, or (NULL) refused
+ * for that reason with the sentence. Nobody waits any more: fine, they ask again. */
+void peers_join_answer(struct peers *peers, raft_id drawn, const struct join_answer *answer,
+                       enum peer_refusal why, const char *text);
 /* Hands what is queued to the net: to be called at the end of a turn. One MESSAGES frame per peer
  * as long as its messages fit FRAME_MESSAGES_BYTES. */
 void peers_flush(struct peers *peers);

@@ -13,9 +13,11 @@
 
 void connection_move(struct connection *connection, enum connection_state state)
 {
-    static const bool allowed[3][3] = {
-        [CONNECTION_HELLO] = {[CONNECTION_OPEN] = true, [CONNECTION_ENDING] = true},
+    static const bool allowed[CONNECTION_STATE_COUNT][CONNECTION_STATE_COUNT] = {
+        [CONNECTION_HELLO] = {[CONNECTION_OPEN] = true, [CONNECTION_ENDING] = true,
+                              [CONNECTION_JOINING] = true},
         [CONNECTION_OPEN] = {[CONNECTION_ENDING] = true},
+        [CONNECTION_JOINING] = {[CONNECTION_ENDING] = true},
     };
     CHECK(allowed[connection->state][state]);
     connection->state = state;
@@ -36,6 +38,10 @@ void connection_validate(const struct connection *connection)
     case CONNECTION_ENDING:
         CHECK(!peer);
         break;
+    case CONNECTION_JOINING:
+        CHECK(!peer && !connection->outgoing);
+        break;
+    case CONNECTION_STATE_COUNT: CHECK(false);
     }
     if (peer && connection->outgoing)
         CHECK(peer->lanes[connection->channel].connection == connection);
@@ -261,6 +267,7 @@ static void on_frame(struct connection *connection, const struct frame_header *h
     case FRAME_HELLO: hello_read(connection, header, body); break;
     case FRAME_REFUSED: hello_refused(connection, body); break;
     case FRAME_MESSAGES: on_messages(connection, body); break;
+    case FRAME_JOIN: join_read(connection, body); break;
     default: handler->frame(handler->context, connection->id, header->kind, body);
     }
 }

@@ -2,8 +2,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "cluster/join_frame.h"
 #include "cluster/peer_internal.h"
 #include "proto/base/check.h"
+#include "proto/base/limits.h"
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
@@ -18,7 +20,10 @@ static bool kind_is_due(const struct connection *connection, uint32_t kind)
         return kind == FRAME_REFUSED ||
                (kind == FRAME_HELLO && connection->state == CONNECTION_HELLO);
     if (connection->state == CONNECTION_HELLO)
-        return kind == FRAME_HELLO;
+        return kind == FRAME_HELLO ||
+               (kind == FRAME_JOIN && connection->peers->options.handler.join);
+    if (connection->state != CONNECTION_OPEN)
+        return false;
     return (kind == FRAME_MESSAGES && connection->channel == PEER_RAFT) ||
            is_own_kind(connection, kind);
 }
@@ -32,7 +37,7 @@ enum err_code hello_check_header(void *context, const struct frame_header *heade
     if (!kind_is_due(connection, header->kind))
         return err_set(err, ERR_INVALID, "a frame of kind %" PRIu32 " is not due here",
                        header->kind);
-    if (header->kind == FRAME_HELLO || header->kind == FRAME_REFUSED)
+    if (header->kind == FRAME_HELLO || header->kind == FRAME_REFUSED || header->kind == FRAME_JOIN)
         return ERR_OK;
     if (header->cluster_id != options->cluster_id) {
         connection->refusal = PEER_REFUSED_CLUSTER;
@@ -149,7 +154,7 @@ static void incoming_hello(struct connection *connection, const struct frame_hea
         return;
     }
     if (!peer && !(peer = peers_add(peers, hello->from))) {
-        connection_refuse(connection, PEER_REFUSED_MEMBER, false, "member " ID " has %d peers",
+        connection_refuse(connection, PEER_REFUSED_FULL, false, "member " ID " has %d peers",
                           peers->options.member_id, RAFT_MEMBERS_MAX);
         return;
     }
@@ -220,4 +225,54 @@ void hello_refused(struct connection *connection, struct bytes body)
     connection_give_up(connection, text);
     if (handler->refused)
         handler->refused(handler->context, id, (enum peer_refusal)why, text);
+}
+
+/* --- joining ---------------------------------------------------------------------------------- */
+
+void join_read(struct connection *connection, struct bytes body)
+{
+    struct peers *peers = connection->peers;
+    struct join_request request;
+    struct err err = {0};
+    if (join_request_decode(body, &request, &err) != ERR_OK) {
+        connection_refuse(connection, PEER_REFUSED_JOIN, false, "%s", err.text);
+        return;
+    }
+    connection->id = request.member.id;
+    if (request.version != FRAME_VERSION) {
+        connection_refuse(connection, PEER_REFUSED_VERSION, false,
+                          "the joiner speaks version %" PRIu32 " of the protocol, member " ID
+                          " version %d", request.version, peers->options.member_id, FRAME_VERSION);
+        return;
+    }
+    connection_move(connection, CONNECTION_JOINING);
+    connection->deadline_ns = peers_now(peers) + PEER_JOIN_MAX_MS * NS_PER_MS;
+    TRACE(peers->options.trace, "peer join id=" ID " name=%s address=%s", request.member.id,
+          request.member.name, request.member.address);
+    peers->options.handler.join(peers->options.handler.context, &request);
+}
+
+static void joined_write(struct connection *connection, const struct join_answer *answer)
+{
+    const struct peers_options *options = &connection->peers->options;
+    struct buf buf = {0};
+    join_answer_encode(answer, options->member_id, &buf);
+    if (net_write(options->net, connection->stream, &buf) != ERR_OK)
+        TRACE(options->trace, "peer joined-unsent id=" ID, connection->id);
+    buf_release(&buf);
+    connection_end(connection, false);
+}
+
+void peers_join_answer(struct peers *peers, raft_id drawn, const struct join_answer *answer,
+                       enum peer_refusal why, const char *text)
+{
+    LIST_FOR_EACH_SAFE (link, &peers->connections) {
+        struct connection *connection = container_of(link, struct connection, link);
+        if (connection->state != CONNECTION_JOINING || connection->id != drawn)
+            continue;
+        if (answer)
+            joined_write(connection, answer);
+        else
+            connection_refuse(connection, why, false, "%s", text);
+    }
 }

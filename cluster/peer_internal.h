@@ -6,6 +6,7 @@
  *     connection      HELLO ----> OPEN ----> ENDING ----> freed (net_events.closed)
  *                        \___________________/
  *     HELLO   outgoing: its hello was written, the answer is awaited; incoming: a hello is awaited
+ *     JOINING incoming, from HELLO: it asked to become a member and waits for the answer; then ENDING
  *     OPEN    outgoing: frames are written; incoming: frames are read
  *     ENDING  it belongs to no peer any more; nothing is read from it
  */
@@ -27,7 +28,13 @@
  * fits. */
 #define PEER_UNSENT_BYTES_MAX (NET_UNSENT_BYTES_MAX - FRAME_SIZE_MAX - FRAME_HEADER_SIZE)
 
-enum connection_state { CONNECTION_HELLO, CONNECTION_OPEN, CONNECTION_ENDING };
+enum connection_state {
+    CONNECTION_HELLO,
+    CONNECTION_OPEN,
+    CONNECTION_ENDING,
+    CONNECTION_JOINING,
+    CONNECTION_STATE_COUNT
+};
 
 struct connection {
     struct list link;               /* of peers->connections */
@@ -41,7 +48,7 @@ struct connection {
     struct peer *peer;              /* NULL: before the hello; ENDING */
     struct frame_reader reader;
     enum peer_refusal refusal;      /* of a header that the reader's check did not like */
-    int64_t deadline_ns;            /* of HELLO */
+    int64_t deadline_ns;            /* of HELLO and JOINING */
     int64_t opened_ns;              /* outgoing; NEVER_NS: it was not */
 };
 
@@ -156,5 +163,11 @@ enum err_code hello_check_header(void *context, const struct frame_header *heade
 void hello_read(struct connection *connection, const struct frame_header *header,
                 struct bytes body);
 void hello_refused(struct connection *connection, struct bytes body);
+void join_read(struct connection *connection, struct bytes body);
+
+static inline bool connection_has_deadline(const struct connection *connection)
+{
+    return connection->state == CONNECTION_HELLO || connection->state == CONNECTION_JOINING;
+}
 
 #endif

@@ -8,7 +8,8 @@
  *
  * Who may talk: the file has mode 0600, so the daemon's own user and root. The peer's uid is taken from
  * the kernel when it connects: uid 0 and the daemon's own may write inside the system range, anyone
- * else (an administrator may widen the file's mode) may not, and may not stop the member.
+ * else (an administrator may widen the file's mode) may not, and may not stop the member or
+ * change who the members are.
  *
  * Invariants
  *   - Answers leave in the order of the requests of their connection.
@@ -26,10 +27,19 @@
 #ifndef CLUSTER_SOCKET_H
 #define CLUSTER_SOCKET_H
 
-#include "proto/kv.h"
+#include "proto/kv_pb.h"
 
 struct socket;
 struct uv_loop_s;
+
+/* One "concordfs member". Owned by the socket until done has run. */
+struct socket_member_call {
+    struct socket_member request;   /* borrows from the frame */
+    void (*done)(struct socket_member_call *call, enum err_code code);
+    struct err err;                 /* when code is not OK */
+    struct buf text;                /* the answer */
+    void *work;                     /* whoever does it */
+};
 
 struct socket_options {
     const char *path;           /* of the socket; a stale one is replaced. Copied */
@@ -44,6 +54,10 @@ struct socket_options {
      * so far has been told to the kernel. Nobody waits longer than SOCKET_SETTLE_MAX_MS for it, and it
      * may come after the socket is gone. NULL: nothing to wait for. */
     void (*settle)(void *context, void (*settled)(void *argument), void *argument);
+    /* Calls done once, later or at once; after a cancel soon. Whatever changes the membership comes from a
+     * privileged peer. NULL: refused with NOT_CAPABLE. */
+    void (*member)(void *context, struct socket_member_call *call);
+    void (*member_cancel)(void *context, struct socket_member_call *call);
 };
 
 /* Listens. Errors: IO (the folder is not there, not writable, ...; the text names the path). */

@@ -71,6 +71,7 @@ struct call {
     struct kv_request kv;
     struct buf out;
     uv_write_t write;
+    struct socket_member_call member;
     bool is_in_flight;              /* its done has yet to run */
     struct settle_wait settle;
     bool is_answered, is_sending;
@@ -132,7 +133,17 @@ static void call_free(struct call *call)
     arena_release(&call->arena);
     buf_release(&call->frame);
     buf_release(&call->out);
+    buf_release(&call->member.text);
     free(call);
+}
+
+static void call_cancel(struct call *call)
+{
+    const struct socket_options *options = &call->connection->server->options;
+    if (call->request.kind == SOCKET_MEMBER)
+        options->member_cancel(options->context, &call->member);
+    else
+        kv_cancel(options->kv, &call->kv);
 }
 
 /* Gives up what has not been sent, cancels what is not done. Calls that nothing holds go at once, the
@@ -147,7 +158,7 @@ static void connection_drop(struct connection *connection)
     LIST_FOR_EACH_SAFE(link, &connection->calls) {
         struct call *call = container_of(link, struct call, link);
         if (call->is_in_flight)
-            kv_cancel(connection->server->options.kv, &call->kv);
+            call_cancel(call);
         else if (!call->is_sending)
             call_free(call);
     }
@@ -322,6 +333,37 @@ static void call_stop(struct call *call)
     call_answer(call);
 }
 
+static void call_on_member_done(struct socket_member_call *member, enum err_code code)
+{
+    struct call *call = container_of(member, struct call, member);
+    call->is_in_flight = false;
+    if (code != ERR_OK) {
+        call_fail(call, code, &member->err);
+        return;
+    }
+    call->response.status = buf_bytes(&member->text);
+    call_answer(call);
+}
+
+static void call_member(struct call *call)
+{
+    const struct socket_options *options = &call->connection->server->options;
+    struct err err = {0};
+    if (!options->member) {
+        call_fail(call, err_set(&err, ERR_NOT_CAPABLE, "this member has no others"), &err);
+        return;
+    }
+    if (!call->connection->is_privileged && call->request.member.action != SOCKET_MEMBER_LIST) {
+        call_fail(call, err_set(&err, ERR_DENIED,
+                                "only root and the member's user may change the members"), &err);
+        return;
+    }
+    call->member.request = call->request.member;
+    call->member.done = call_on_member_done;
+    call->is_in_flight = true;
+    options->member(options->context, &call->member);
+}
+
 static void call_start(struct call *call)
 {
     struct err err = {0};
@@ -348,6 +390,7 @@ static void call_start(struct call *call)
         return;
     case SOCKET_STATUS: call_status(call); return;
     case SOCKET_STOP: call_stop(call); return;
+    case SOCKET_MEMBER: call_member(call); return;
     }
     CHECK(false);                               /* the decoder lets no other kind through */
 }

@@ -454,3 +454,15 @@ enum err_code transfer_open_store(struct home *home, const struct store_options 
         *ret = store;
     return code;
 }
+
+bool node_arrival(const struct node *node, uint64_t *ret_done, uint64_t *ret_whole)
+{
+    const struct transfer_in *in = &node->transfer.in;
+    if (in->state == IN_IDLE || in->state == IN_DISCARDING)
+        return false;
+    *ret_whole = home_manifest_bytes(&in->manifest);
+    *ret_done = in->written.offset;
+    for (size_t i = 0; i < in->manifest.count && i < in->written.file; i++)
+        *ret_done += in->manifest.files[i].size;
+    return true;
+}

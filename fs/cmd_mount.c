@@ -1,7 +1,4 @@
-/* concordfs mount, concordfs umount: a member and a filesystem over it in one process.
- *
- * In the background the parent waits on a pipe until the mount serves, so that its exit status tells;
- * the fork comes before anything of the member is opened, because LevelDB's thread would stay behind. */
+/* concordfs mount, concordfs umount: a member and a filesystem over it in one process. */
 #include "fs/cmd_mount.h"
 
 #include <errno.h>
@@ -18,6 +15,7 @@
 #include <unistd.h>
 
 #include "cluster/cmd.h"
+#include "cluster/daemon.h"
 #include "cluster/datadir.h"
 #include "cluster/loop_uv.h"
 #include "fs/fs.h"
@@ -31,13 +29,12 @@
 #define STOP_LOOK_MS 5          /* how often a stopping mount looks whether it is idle */
 #define STOP_WAIT_MS 8000       /* longer than any request may wait for a quorum by default */
 #define UMOUNT_WAIT_MS 10000    /* how long umount waits for the member's folder to be free */
-#define LOG_SIZE_MAX (1 * MIB)  /* of DATA/log, then it is put aside once */
 
 struct mount {
     struct mount_options options;
-    bool foreground;
+    struct daemon daemon;
+    struct start_options start;
     char *mountpoint, *data_path;
-    int ready_fd;               /* the parent waits on its other end; -1: nobody does */
 
     struct member *member;
     struct fs *fs;
@@ -54,51 +51,12 @@ struct mount {
 
 static void say(void *context, const char *line)
 {
-    const struct mount *mount = context;
-    char stamp[32] = "";
-    time_t now = time(NULL);
-    struct tm parts;
-    if (!mount->foreground && gmtime_r(&now, &parts))
-        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ ", &parts);
-    fprintf(stderr, "%sconcordfs: %s\n", stamp, line);
-    fflush(stderr);
+    daemon_say(&((struct mount *)context)->daemon, line);
 }
 
-/* From here on stderr is DATA/log. */
-static void say_into_log(const struct mount *mount)
+static void progress(void *context, const char *line)
 {
-    char *path = mem_xformat("%s/log", mount->data_path);
-    char *aside = mem_xformat("%s/log.1", mount->data_path);
-    struct stat found;
-    if (stat(path, &found) == 0 && found.st_size > LOG_SIZE_MAX)
-        rename(path, aside);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null >= 0) {
-        dup2(null, STDIN_FILENO);
-        dup2(null, STDOUT_FILENO);
-    }
-    if (fd >= 0 || null >= 0)
-        dup2(fd >= 0 ? fd : null, STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-    if (null >= 0)
-        close(null);
-    free(path);
-    free(aside);
-}
-
-/* Tells the parent: status 0, or a sentence. Once. */
-static void tell_parent(struct mount *mount, int status, const char *sentence)
-{
-    if (mount->ready_fd < 0)
-        return;
-    char status_byte = (char)status;
-    ssize_t written = write(mount->ready_fd, &status_byte, 1);
-    if (written == 1 && sentence)
-        written = write(mount->ready_fd, sentence, strlen(sentence));
-    close(mount->ready_fd);
-    mount->ready_fd = -1;
+    daemon_progress(&((struct mount *)context)->daemon, line);
 }
 
 /* ---- the loop of a mount ---- */
@@ -193,11 +151,17 @@ static void mount_stop(struct mount *mount)
 static void on_first_answer(struct kv_request *request, enum err_code code)
 {
     struct mount *mount = container_of(request, struct mount, first);
+    if (code == ERR_CLOSING)
+        return;                                         /* it ends before it ever served */
+    if (code != ERR_OK && member_is_behind(mount->member) && !mount->stopping) {
+        kv_submit(member_kv(mount->member), request);   /* its state is still arriving */
+        return;
+    }
     char *line = mem_xformat("serving \"%s\", data in \"%s\"%s", mount->mountpoint, mount->data_path,
                              code == ERR_OK ? "" : " (without a quorum yet)");
     say(mount, line);
     free(line);
-    tell_parent(mount, CMD_OK, NULL);
+    daemon_tell(&mount->daemon, CMD_OK, NULL);
 }
 
 static enum err_code open_kernel(struct mount *mount, struct err *err)
@@ -218,8 +182,9 @@ static enum err_code open_kernel(struct mount *mount, struct err *err)
 static enum err_code open_all(struct mount *mount, struct err *err)
 {
     struct member_options member_options = {
-        .data_path = mount->data_path, .name = mount->options.member_name,
-        .timeo_ms = mount->options.fs.timeo_ms, .socket = true, .log = say, .log_context = mount};
+        .data_path = mount->data_path, .start = mount->start,
+        .timeo_ms = mount->options.fs.timeo_ms, .socket = true, .log = say,
+        .progress = progress, .log_context = mount};
     enum err_code code = member_open(&mount->member, &member_options, err);
     if (code != ERR_OK)
         return code;
@@ -232,7 +197,7 @@ static enum err_code open_all(struct mount *mount, struct err *err)
     return code == ERR_OK ? open_kernel(mount, err) : code;
 }
 
-static void close_all(struct mount *mount)
+static void close_all(struct mount *mount, enum err_code ended)
 {
     struct err err = {0};
     stop_polling(mount);
@@ -246,7 +211,7 @@ static void close_all(struct mount *mount)
     if (mount->fs && fs_is_idle(mount->fs))     /* else the process takes it along */
         fs_close(mount->fs);
     kernel_close(mount->kernel);
-    if (mount->member && member_close(mount->member, &err) != ERR_OK)
+    if (mount->member && member_close(mount->member, &err) != ERR_OK && ended == ERR_OK)
         say(mount, err.text);
 }
 
@@ -270,89 +235,55 @@ static enum err_code serve(struct mount *mount, struct err *err)
     return code;
 }
 
-static int run(struct mount *mount)
+static int run(void *context)
 {
+    struct mount *mount = context;
     struct err err = {0};
-    signal(SIGPIPE, SIG_IGN);
     umask(0);
     enum err_code code = open_all(mount, &err);
     if (code == ERR_OK)
         code = serve(mount, &err);
-    if (code != ERR_OK) {
-        if (mount->foreground || mount->ready_fd < 0)
-            say(mount, err.text);
-        tell_parent(mount, CMD_FAILED, err.text);
-    }
-    close_all(mount);
-    return code == ERR_OK ? CMD_OK : CMD_FAILED;
-}
-
-/* ---- into the background ---- */
-
-/* What the child says: a status byte, then a sentence. Nothing: it died. */
-static int wait_for_child(int fd)
-{
-    char text[ERR_TEXT_SIZE + 1];
-    size_t size = 0;
-    ssize_t got;
-    while (size < sizeof(text) - 1 && ((got = read(fd, text + size, sizeof(text) - 1 - size)) > 0 ||
-                                       (got < 0 && errno == EINTR)))
-        size += got > 0 ? (size_t)got : 0;
-    close(fd);
-    text[size] = 0;
-    if (size == 0) {
-        fprintf(stderr, "concordfs mount: the daemon ended before it served\n");
-        return CMD_FAILED;
-    }
-    if (text[0] != CMD_OK)
-        fprintf(stderr, "concordfs mount: %s\n", text + 1);
-    return text[0];
-}
-
-static int run_in_background(struct mount *mount)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        fprintf(stderr, "concordfs mount: %s\n", strerror(errno));
-        return CMD_FAILED;
-    }
-    pid_t child = fork();
-    if (child < 0) {
-        fprintf(stderr, "concordfs mount: %s\n", strerror(errno));
-        return CMD_FAILED;
-    }
-    if (child > 0) {
-        close(ends[1]);
-        return wait_for_child(ends[0]);
-    }
-    close(ends[0]);
-    mount->ready_fd = ends[1];
-    setsid();
-    if (chdir("/") != 0)
-        return CMD_FAILED;
-    say_into_log(mount);
-    return run(mount);
+    if (code != ERR_OK)
+        say(mount, err.text);
+    daemon_tell(&mount->daemon, daemon_exit(code), code != ERR_OK ? err.text : NULL);
+    close_all(mount, code);
+    return daemon_exit(code);
 }
 
 /* ---- the command line ---- */
 
 static void mount_help(void)
 {
-    printf("usage: concordfs mount [-f] [-o OPTION,...] [--data DATA] DIR\n\n"
-           "Mounts the cluster's files on DIR; a new data folder becomes a cluster of one.\n\n"
+    printf("usage: concordfs mount [-f] [-o OPTION,...] [--data DATA] [OPTION..] DIR\n\n"
+           "Mounts the cluster's files on DIR; a new data folder becomes a cluster of one, or\n"
+           "what --cluster or --join say.\n\n"
            "  -f, --foreground   stay in the foreground, say things on standard error\n"
            "  -o OPTION,...      prefix=KEY/ timeo=5s reads=strict|local locks=cluster|local ro\n"
            "                     uid=N gid=N fmask=022 dmask=022 max_file_size=1M allow_other\n"
            "                     noallow_other inotify=on|off data=DATA name=NAME\n"
-           "  -d, --data DATA    where the member keeps its data\n\n"
+           "                     listen=H:P advertise=H:P join=H:P learner\n"
+           "  -d, --data DATA    where the member keeps its data\n"
+           DAEMON_OPTIONS_HELP "\n"
            "  concordfs mount ~/cfg\n"
-           "  concordfs mount -o prefix=/app/ --data /srv/concordfs /etc/app\n");
+           "  concordfs mount -o prefix=/app/ --data /srv/concordfs /etc/app\n"
+           "  concordfs mount --name b --listen 10.0.0.2:2380 --join 10.0.0.1:2380 /cfg\n");
 }
 
 static const struct option long_options[] = {
     {"foreground", no_argument, NULL, 'f'}, {"data", required_argument, NULL, 'd'},
-    {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+    {"help", no_argument, NULL, 'h'},       DAEMON_LONG_OPTIONS,
+    {NULL, 0, NULL, 0},
 };
+
+/* What -o said of the member; an option of its own goes before it. */
+static void take_member_options(const struct mount_options *from, struct start_options *to)
+{
+    to->name = to->name ? to->name : from->member_name;
+    to->listen = to->listen ? to->listen : from->listen;
+    to->advertise = to->advertise ? to->advertise : from->advertise;
+    to->join = to->join ? to->join : from->join;
+    to->learner |= from->learner;
+}
 
 static int parse(struct mount *mount, int argc, char **argv, bool *ret_done)
 {
@@ -360,8 +291,10 @@ static int parse(struct mount *mount, int argc, char **argv, bool *ret_done)
     optind = 1;
     *ret_done = true;
     for (int option; (option = getopt_long(argc, argv, "fo:d:h", long_options, NULL)) != -1;) {
+        if (daemon_take_option(option, optarg, &mount->start))
+            continue;
         switch (option) {
-        case 'f': mount->foreground = true; break;
+        case 'f': mount->daemon.foreground = true; break;
         case 'd': mount->options.data_path = optarg; break;
         case 'o':
             if (mount_options_parse(&mount->options, optarg, &err) != ERR_OK)
@@ -373,16 +306,9 @@ static int parse(struct mount *mount, int argc, char **argv, bool *ret_done)
     }
     if (argc - optind != 1)
         return cmd_usage("mount", "one DIR is needed");
+    take_member_options(&mount->options, &mount->start);
     *ret_done = false;
     return CMD_OK;
-}
-
-static char *absolute(const char *path)
-{
-    char *here = path[0] == '/' ? NULL : realpath(".", NULL);
-    char *whole = here ? mem_xformat("%s/%s", here, path) : mem_xstrdup(path);
-    free(here);
-    return whole;
 }
 
 static enum err_code choose_paths(struct mount *mount, const char *directory, struct err *err)
@@ -390,7 +316,7 @@ static enum err_code choose_paths(struct mount *mount, const char *directory, st
     enum err_code code = mountpoint_prepare(directory, &mount->mountpoint, err);
     if (code != ERR_OK)
         return code;
-    mount->data_path = mount->options.data_path ? absolute(mount->options.data_path)
+    mount->data_path = mount->options.data_path ? daemon_absolute_path(mount->options.data_path)
                                                 : datadir_default();
     if (!mount->data_path)
         return err_set(err, ERR_INVALID, "no data folder is named, and there is no $HOME");
@@ -400,18 +326,9 @@ static enum err_code choose_paths(struct mount *mount, const char *directory, st
     return ERR_OK;
 }
 
-/* The folder has to be there before the log file is; a wrong one is refused while the user listens. */
-static enum err_code try_folder(const struct mount *mount, struct err *err)
-{
-    struct datadir folder = {.lock_fd = -1};
-    enum err_code code = datadir_open(&folder, mount->data_path, err);
-    datadir_close(&folder);
-    return code;
-}
-
 int cmd_mount(int argc, char **argv)
 {
-    struct mount mount = {.ready_fd = -1};
+    struct mount mount = {.daemon = {.command = "mount", .ready_fd = -1}};
     struct err err = {0};
     bool done;
     mount_options_init(&mount.options, getuid(), getgid(), geteuid() == 0);
@@ -419,11 +336,12 @@ int cmd_mount(int argc, char **argv)
     if (!done) {
         enum err_code code = choose_paths(&mount, argv[optind], &err);
         if (code == ERR_OK)
-            code = try_folder(&mount, &err);
+            code = daemon_try_folder(mount.data_path, &mount.start, &err);
+        mount.daemon.data_path = mount.data_path;
         if (code != ERR_OK)
             status = cmd_fail("mount", code, &err);
         else
-            status = mount.foreground ? run(&mount) : run_in_background(&mount);
+            status = daemon_run(&mount.daemon, run, &mount);
     }
     mount_options_release(&mount.options);
     free(mount.mountpoint);

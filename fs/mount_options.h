@@ -9,6 +9,8 @@ struct mount_options {
     bool allow_other, allow_dev_suid, debug;
     const char *data_path;      /* data=; NULL: the default */
     const char *member_name;    /* name= */
+    const char *listen, *advertise, *join;  /* of the member; NULL: not said */
+    bool learner;
     char **texts;               /* what the strings above point into; owned */
     size_t text_count;
 };

@@ -310,6 +310,8 @@ struct kv_request {
  *   NOT_CAPABLE        see kv_capabilities
  *   IO, CORRUPT        the member stops */
 
+#define KV_MEMBERS_MAX 64           /* as many as a cluster can have */
+
 struct kv_member_status {
     uint64_t id;
     char name[64];
@@ -339,7 +341,7 @@ struct kv_status {
     kv_time clock;                              /* highest stamp */
     char version[32];
     char last_error[ERR_TEXT_SIZE];
-    struct kv_member_status members[16];
+    struct kv_member_status members[KV_MEMBERS_MAX];
     size_t member_count;
 };
 

@@ -54,7 +54,24 @@ kv_time entry_stamp(struct bytes payload);                      /* 0 when shorte
 void entry_stamp_set(struct blob *payload, kv_time stamp);      /* before it is shared */
 
 /* The local socket: SocketRequest and SocketResponse. */
-enum socket_kind { SOCKET_RANGE = 1, SOCKET_TXN, SOCKET_COMPACT, SOCKET_STATUS, SOCKET_STOP };
+enum socket_kind { SOCKET_RANGE = 1, SOCKET_TXN, SOCKET_COMPACT, SOCKET_STATUS, SOCKET_STOP,
+                   SOCKET_MEMBER };
+
+enum socket_member_action {
+    SOCKET_MEMBER_LIST = 1,
+    SOCKET_MEMBER_ADD,          /* target is its name */
+    SOCKET_MEMBER_REMOVE,
+    SOCKET_MEMBER_PROMOTE,
+    SOCKET_MEMBER_TRANSFER,
+};
+
+#define SOCKET_WORD_SIZE 320    /* a name, an id or an address, with its NUL */
+
+struct socket_member {
+    enum socket_member_action action;
+    char target[SOCKET_WORD_SIZE], address[SOCKET_WORD_SIZE];
+    bool force;
+};
 
 struct socket_request {
     enum socket_kind kind;
@@ -62,6 +79,7 @@ struct socket_request {
         struct kv_range range;
         struct kv_txn txn;
         struct kv_compact compact;
+        struct socket_member member;
     };
 };
 
@@ -72,7 +90,7 @@ struct socket_response {
     uint64_t cluster_id, member_id, raft_term;
     kv_rev revision;
     struct kv_op_result result;         /* RANGE and TXN */
-    struct bytes status;                /* STATUS: one screen of text */
+    struct bytes status;                /* STATUS: one screen of text; MEMBER: the list, or an id */
 };
 
 /* Append one message behind its size (4 bytes, little endian). */

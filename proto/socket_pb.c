@@ -18,6 +18,16 @@ static void message_append(const ProtobufCMessage *message, struct buf *ret)
     protobuf_c_message_pack(message, buf_extend(ret, size));
 }
 
+static Kv__SocketMember *member_build(struct arena *arena, const struct socket_member *member)
+{
+    BUILD(arena, Kv__SocketMember, KV__SOCKET_MEMBER__INIT);
+    message->action = member->action;
+    message->target = binary(bytes_of_text(member->target));
+    message->address = binary(bytes_of_text(member->address));
+    message->force = member->force;
+    return message;
+}
+
 void socket_request_encode(const struct socket_request *request, struct buf *ret)
 {
     static Kv__SocketStatus status = KV__SOCKET_STATUS__INIT;
@@ -46,9 +56,42 @@ void socket_request_encode(const struct socket_request *request, struct buf *ret
         message.request_case = KV__SOCKET_REQUEST__REQUEST_STOP;
         message.stop = &stop;
         break;
+    case SOCKET_MEMBER:
+        message.request_case = KV__SOCKET_REQUEST__REQUEST_MEMBER;
+        message.member = member_build(arena, &request->member);
+        break;
     }
     message_append(&message.base, ret);
     arena_release(arena);
+}
+
+static void word_take(struct cursor *cursor, const struct wire_field *field,
+                      char to[SOCKET_WORD_SIZE])
+{
+    struct bytes from = wire_bytes(cursor, field);
+    if (from.size >= SOCKET_WORD_SIZE || (from.size && memchr(from.data, 0, from.size))) {
+        cursor->failed = true;
+        return;
+    }
+    if (from.size)
+        memcpy(to, from.data, from.size);
+    to[from.size] = '\0';
+}
+
+static enum err_code member_decode(struct decoder *decoder, struct bytes from,
+                                   struct socket_member *ret)
+{
+    struct cursor cursor = cursor_of(from), *c = &cursor;
+    struct wire_field field, *f = &field;
+    while (wire_next(c, f)) {
+        switch (f->number) {
+        case 1: ret->action = wire_below(c, f, SOCKET_MEMBER_TRANSFER); break;
+        case 2: word_take(c, f, ret->target); break;
+        case 3: word_take(c, f, ret->address); break;
+        case 4: ret->force = wire_bool(c, f); break;
+        }
+    }
+    return cursor.failed || !ret->action ? broken(decoder, "question about members") : ERR_OK;
 }
 
 static enum err_code socket_kind_decode(struct decoder *decoder, uint32_t number,
@@ -61,6 +104,7 @@ static enum err_code socket_kind_decode(struct decoder *decoder, uint32_t number
     case SOCKET_COMPACT: return compact_decode(decoder, from, &ret->compact);
     case SOCKET_STATUS:
     case SOCKET_STOP: return ERR_OK;
+    case SOCKET_MEMBER: return member_decode(decoder, from, &ret->member);
     }
     return err_set(decoder->err, ERR_CORRUPT, "request %u is of an unknown kind", number);
 }
@@ -391,7 +435,7 @@ static enum err_code response_decode(struct decoder *decoder, struct bytes from,
     while (!code && wire_next(c, f)) {
         struct bytes inner = f->bytes;
         switch (f->number) {
-        case 1: ret->kind = wire_below(c, f, SOCKET_STOP); break;
+        case 1: ret->kind = wire_below(c, f, SOCKET_MEMBER); break;
         case 2: ret->code = wire_below(c, f, ERR_CODE_COUNT - 1); break;
         case 3: *ret_text = wire_bytes(c, f); break;
         case 4: header_decode(c, wire_bytes(c, f), ret); break;

@@ -48,6 +48,23 @@ UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_datadir_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
 
+# a cluster that begins, and who joins it
+UNIT += tests/unit/test_first_members tests/unit/test_generations tests/unit/test_join_frame \
+	tests/unit/test_change_check tests/unit/test_start
+BEGINNING_LDADD = libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
+tests_unit_test_first_members_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_first_members_LDADD = $(BEGINNING_LDADD)
+tests_unit_test_generations_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_generations_LDADD = $(BEGINNING_LDADD)
+tests_unit_test_join_frame_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_join_frame_LDADD = $(BEGINNING_LDADD)
+tests_unit_test_change_check_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_change_check_LDADD = $(BEGINNING_LDADD)
+tests_unit_test_start_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_start_LDADD = $(BEGINNING_LDADD)
+dist_check_SCRIPTS += tests/script/members
+TESTS += tests/script/members
+
 UNIT += tests/unit/test_node
 tests_unit_test_node_SOURCES = tests/unit/test_node.c tests/sim/sim_worker.c
 tests_unit_test_node_CFLAGS = $(UNIT_CFLAGS)

@@ -69,3 +69,9 @@ FUZZ += tests/fuzz/fuzz_frame
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_frame_LDADD = libcluster.a libraft.a libbase.a
 tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINK_FLAGS)
+
+# Who asks to join, what the leader is asked, and the texts that say who the members are.
+FUZZ += tests/fuzz/fuzz_join
+tests_fuzz_fuzz_join_SOURCES = tests/fuzz/fuzz_join.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_join_LDADD = libcluster.a libraft.a libbase.a
+tests_fuzz_fuzz_join_LDFLAGS = $(FUZZ_LINK_FLAGS)

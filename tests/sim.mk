@@ -49,3 +49,9 @@ sim-mutants:
 	mutants/tests/sim/simulate --mutants $(MUTANTS) $(SIM_FLAGS)
 soak: tests/sim/simulate
 	tests/sim/simulate --seconds $$(($(HOURS) * 3600)) $(SIM_FLAGS)
+
+# Whole members, a few at a time: how a cluster begins, and who joins it.
+UNIT += tests/unit/test_forming
+tests_unit_test_forming_SOURCES = tests/unit/test_forming.c tests/sim/sim_host.c tests/sim/sim_host.h
+tests_unit_test_forming_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_forming_LDADD = libsimnet.a libsimdisk.a $(CLUSTER_LDADD)

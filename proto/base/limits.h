@@ -43,6 +43,10 @@
 #define LEASE_BYTES 64                  /* what a lease counts in the quota while it lives */
 #define LEASE_EXPIRE_IN_FLIGHT_MAX 16   /* expiries proposed and not applied (etcd: 16 revokes) */
 #define LEASE_EXPIRE_RATE 1000          /* of them in a second (etcd's) */
+#define ASKS_MAX 64                     /* changes of the membership that people wait for: one each would do */
+#define ASK_RETRY_MS 500                /* a leader that was asked may be gone: an election */
+#define MEMBER_SILENT_MS 1000           /* unheard so long, a member counts as not reachable: many heartbeats */
+#define MEMBER_PROMOTE_LAG_MAX 1000     /* entries that a new voter may lack: well under a second of them */
 #define PAYLOAD_SIZE_MAX (2 * MIB)      /* one entry: a request and its headers */
 
 /* --- between members --- */
@@ -57,6 +61,7 @@
 #define NET_ACCEPT_PAUSE_MS 100         /* when there are none left: nobody is served sooner by trying */
 #define FRAME_SIZE_MAX (4 * MIB)        /* bounds what one length field can make a reader allocate */
 #define FRAME_SIZE_FIRST_MAX 1024       /* of hellos and refusals: all that a stranger can make us take */
+#define FRAME_SIZE_JOINED_MAX (32 * KIB) /* all members with the longest names and addresses: 23 KiB */
 #define FRAME_MESSAGES_BYTES (1 * MIB)  /* messages are gathered up to this; one may be larger */
 #define MESSAGE_ENTRIES_MAX (MESSAGE_SIZE_MAX / 4)  /* the core counts 6 bytes or more for each */
 #define PEER_QUEUE_MESSAGES_MAX 4096    /* waiting for one peer: several full windows */
@@ -66,6 +71,8 @@
 #define PEER_INCOMING_MAX 256           /* streams: two of each member, those they replace, strangers */
 #define PEER_HELLO_MAX_MS 1000          /* from a stream to its hello, or to the answer: two round trips
                                            around the world; above it another try is the better bet */
+#define PEER_JOIN_MAX_MS 15000          /* from a request to join to its answer: an election or two and the
+                                           entry; the joiner asks again after it */
 #define PEER_BACKOFF_MIN_MS 10          /* a restarting member is back within a few of these */
 #define PEER_BACKOFF_MAX_MS 500         /* with the above: back within three elections */
 

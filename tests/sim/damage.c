@@ -34,6 +34,22 @@ bool damage_leaves_majority(const struct raft_id_set *voters, uint64_t damaged)
     return voters->count == 0 || good > voters->count / 2;
 }
 
+void damage_without_doubtful(const struct world *world, struct raft_id_set *voters)
+{
+    for (uint64_t number = 1; number < 64; number++)
+        if (world->operator.doubtful & ~world->damaged & bit(number))
+            raft_id_set_remove(voters, number);
+}
+
+static bool leaves_majority(const struct world *world, const struct raft_id_set *voters,
+                            uint64_t damaged)
+{
+    struct raft_id_set sure = *voters;
+    damage_without_doubtful(world, &sure);
+    return damage_leaves_majority(voters, damaged) &&
+           (voters->count == 0 || (sure.count > 0 && damage_leaves_majority(&sure, damaged)));
+}
+
 /* Whether some host acts by a configuration that could not decide any more, or will when it comes back. */
 static bool breaks_someone(struct world *world, uint64_t damaged)
 {
@@ -43,8 +59,8 @@ static bool breaks_someone(struct world *world, uint64_t damaged)
             continue;
         const struct raft_conf_state *state =
             host->node ? &node_membership(host->node)->configuration : &host->configuration;
-        if (!damage_leaves_majority(&state->voters, damaged) ||
-            !damage_leaves_majority(&state->voters_outgoing, damaged))
+        if (!leaves_majority(world, &state->voters, damaged) ||
+            !leaves_majority(world, &state->voters_outgoing, damaged))
             return true;
     }
     return false;

@@ -40,6 +40,8 @@ void damage_lose_store(struct world *world);
 bool damage_majority(struct world *world);
 /* Whether the voters that are not in the set, a bit each, can decide; true where there are none. */
 bool damage_leaves_majority(const struct raft_id_set *voters, uint64_t damaged);
+/* Takes out the sound ones whose removal may still come (world.operator.doubtful). */
+void damage_without_doubtful(const struct world *world, struct raft_id_set *voters);
 /* A damaged host was started, or its start refused: what it must do, and say. */
 void damage_check_start(struct world *world, struct sim_host *host);
 

@@ -21,6 +21,15 @@ struct fault_change {
 
 /* ---- asking ---- */
 
+/* Who asked gave up, and does not know. */
+static void note_doubt(struct world *world, const struct raft_conf_change *change)
+{
+    for (size_t i = 0; i < change->count; i++)
+        if (change->changes[i].type == RAFT_CHANGE_REMOVE ||
+            change->changes[i].type == RAFT_CHANGE_ADD_LEARNER)
+            world->operator.doubtful |= bit(change->changes[i].id);
+}
+
 static void change_done(struct node_change *base, enum err_code code)
 {
     struct fault_change *change = container_of(base, struct fault_change, change);
@@ -28,6 +37,8 @@ static void change_done(struct node_change *base, enum err_code code)
     TRACE(world->trace, "change code=%s", err_name(code));
     world_note(world, 3, code);
     world->change = NULL;
+    if (err_kind(code) == ERR_KIND_UNKNOWN)
+        note_doubt(world, &base->change);
     if (code == ERR_OK) {
         faults_count(world, change->purpose.kind);
         world->operator.owed += change->purpose.removes_refused;
@@ -82,11 +93,12 @@ static bool is_settled(const struct membership *membership)
            membership->configuration.voters_outgoing.count == 0;
 }
 
-/* Those whose removal leaves a majority of sound copies among the rest. */
+/* Those whose removal leaves a majority of sound copies among the rest, also when those in doubt go. */
 static bool may_remove(struct world *world, const struct membership *membership, uint64_t id)
 {
     struct raft_id_set rest = membership->configuration.voters;
     raft_id_set_remove(&rest, id);
+    damage_without_doubtful(world, &rest);
     size_t up = 0;
     for (size_t i = 0; i < rest.count; i++)
         up += is_sound(world, rest.ids[i]);

@@ -291,6 +291,7 @@ void sim_host_init(struct sim_host *host, const struct sim_host_options *options
     host->disk = sim_disk_new(rand_u64(&host->rand));
     struct membership_member record = sim_host_record(options->number);
     memcpy(host->identity.name, record.name, sizeof host->identity.name);
+    snprintf(host->address, sizeof host->address, "%" PRIu64, options->number);
     host->folder = options->folder ? mem_xstrdup(options->folder) : NULL;
     host->log_size_max = options->log_size_max;
     new_home(host);
@@ -399,9 +400,7 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
 {
     struct wal_recovery recovery = {0};
     struct err err = {0};
-    char address[32];
     CHECK(host->state == HOST_DOWN);
-    snprintf(address, sizeof address, "%" PRIu64, host->number);
     struct node_options options = {
         .identity = host->identity,
         .clock = &host->clock,
@@ -409,7 +408,8 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
         .recovery = &recovery,
         .home = host->home,
         .net = sim_net_host(host->net, host->number),
-        .listen_address = address,
+        .listen_address = host->address,
+        .generations = host->generations,
         .known = known,
         .known_count = count,
         .log_keep_entries = log_keep_entries,

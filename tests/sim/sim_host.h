@@ -57,6 +57,8 @@ struct sim_host {
     char *folder;
     size_t log_size_max;        /* of memory */
     struct node *node;          /* NULL unless UP */
+    char address[32];           /* its number, unless its owner says otherwise before it starts */
+    struct generations *generations;    /* of its owner; NULL: hosts are taken for who they say they are */
     struct raft_conf_state configuration;   /* what it acted by when it ended last */
     bool is_changing;           /* then its log held a configuration that was not applied yet */
     uint64_t message_size_max;  /* these two: see node_options */

@@ -60,8 +60,8 @@ static void test_sizes_and_kinds(void **state)
     assert_err(decode_made(FRAME_SIZE_FIRST_MAX + 1, FRAME_HELLO, &err), INVALID);
     assert_err(decode_made(FRAME_SIZE_FIRST_MAX + 1, FRAME_REFUSED, &err), INVALID);
     assert_err(decode_made(0, 0, &err), INVALID);
-    assert_err(decode_made(0, FRAME_MESSAGES + 1, &err), INVALID);
-    assert_string_equal(err.text, "a frame of the unknown kind 4");
+    assert_err(decode_made(0, FRAME_JOINED + 1, &err), INVALID);
+    assert_string_equal(err.text, "a frame of the unknown kind 6");
     assert_err(decode_made(0, FRAME_OWN - 1, &err), INVALID);
     assert_ok(decode_made(0, FRAME_OWN, &err));
     assert_ok(decode_made(0, FRAME_KIND_MAX, &err));

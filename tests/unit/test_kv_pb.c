@@ -334,8 +334,9 @@ static void socket_requests_come_back(void **state)
         {.kind = SOCKET_COMPACT, .compact = {.revision = 4}},
         {.kind = SOCKET_STATUS},
         {.kind = SOCKET_STOP},
+        {.kind = SOCKET_MEMBER, .member = {SOCKET_MEMBER_ADD, "d", "h:4", true}},
     };
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         struct buf buf = {0};
         struct arena arena = {0};
         struct socket_request back;
@@ -349,9 +350,39 @@ static void socket_requests_come_back(void **state)
             assert_bytes_equal(back.txn.success[0].put.value, B("v"));
         if (back.kind == SOCKET_COMPACT)
             assert_int_equal(back.compact.revision, 4);
+        if (back.kind == SOCKET_MEMBER) {
+            assert_int_equal(back.member.action, SOCKET_MEMBER_ADD);
+            assert_string_equal(back.member.target, "d");
+            assert_string_equal(back.member.address, "h:4");
+            assert_true(back.member.force);
+        }
         arena_release(&arena);
         buf_release(&buf);
     }
+}
+
+/* Nothing is asked, something unknown is, a word is too long or holds a NUL. */
+static void questions_about_members_that_are_refused(void **state)
+{
+    uint8_t frames[][12] = {
+        {0x32, 0}, {0x32, 2, 0x08, 6}, {0x32, 2, 0x08, 0}, {0x32, 5, 0x08, 3, 0x12, 1, 0}};
+    const size_t sizes[] = {2, 4, 4, 7};
+    struct socket_request back;
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct arena arena = {0};
+        assert_err(socket_request_decode(bytes_of(frames[i], sizes[i]), &arena, &back, NULL), CORRUPT);
+        arena_release(&arena);
+    }
+    struct buf buf = {0};
+    struct arena arena = {0};
+    buf_append(&buf, bytes_of((uint8_t[]){0x32, 0xc7, 2, 0x08, 3, 0x12, 0xc0, 2}, 8));
+    memset(buf_extend(&buf, SOCKET_WORD_SIZE + 2), 'n', SOCKET_WORD_SIZE + 2);
+    buf.data[1] = 0xc5;
+    buf.size = 8 + SOCKET_WORD_SIZE;
+    assert_err(socket_request_decode(buf_bytes(&buf), &arena, &back, NULL), CORRUPT);
+    arena_release(&arena);
+    buf_release(&buf);
 }
 
 static struct socket_response through_the_socket(const struct socket_response *response,
@@ -443,6 +474,7 @@ int main(void)
         cmocka_unit_test(every_cut),
         cmocka_unit_test(wide_entries_are_told),
         cmocka_unit_test(socket_requests_come_back),
+        cmocka_unit_test(questions_about_members_that_are_refused),
         cmocka_unit_test(socket_answers_come_back),
         cmocka_unit_test(socket_errors_carry_their_sentence),
     };

@@ -60,7 +60,7 @@ static struct member *open_member(const char *folder)
 {
     struct member *member = NULL;
     struct err err;
-    struct member_options options = {.data_path = folder, .name = "test", .socket = true,
+    struct member_options options = {.data_path = folder, .start = {.name = "test"}, .socket = true,
                                      .segment_size = SEGMENT_SIZE_MIN};
     enum err_code code = member_open(&member, &options, &err);
     if (code != ERR_OK)

@@ -116,6 +116,84 @@ static void test_what_is_refused(void **state)
     membership_release(&membership);
 }
 
+static enum err_code update(struct membership *membership, struct membership_member wanted,
+                            struct err *err)
+{
+    struct raft_conf_change change = one(RAFT_CHANGE_UPDATE, wanted.id);
+    struct membership_context context = {.count = 1, .members = {wanted}};
+    enum err_code code = membership_check(membership, &change, &context, err);
+    if (code == ERR_OK)
+        membership_update(membership, &change, &context);
+    return code;
+}
+
+/* M4 and M5. */
+static void test_names_addresses_and_folders_are_of_one_member(void **state)
+{
+    (void)state;
+    struct membership membership;
+    struct err err = {0};
+    begin(&membership);
+    struct membership_member other = record(7);
+    struct raft_conf_change add = one(RAFT_CHANGE_ADD_LEARNER, 7);
+    snprintf(other.name, sizeof other.name, "name2");
+    struct membership_context context = {.count = 1, .members = {other}};
+    assert_int_equal(membership_check(&membership, &add, &context, &err), ERR_EXISTS);
+    assert_non_null(strstr(err.text, "the name \"name2\" is that of member 0000000000000002"));
+    context.members[0] = record(7);
+    snprintf(context.members[0].address, sizeof other.address, "host3:2380");
+    assert_int_equal(membership_check(&membership, &add, &context, &err), ERR_EXISTS);
+    assert_non_null(strstr(err.text, "that of member \"name3\""));
+
+    struct membership_member moved = record(2);
+    snprintf(moved.address, sizeof moved.address, "elsewhere:1");
+    assert_int_equal(update(&membership, moved, &err), ERR_OK);
+    assert_string_equal(membership_find(&membership, 2)->address, "elsewhere:1");
+    snprintf(moved.address, sizeof moved.address, "host3:2380");
+    assert_int_equal(update(&membership, moved, &err), ERR_EXISTS);
+
+    /* A reserved place is taken once; one of the first members is never another folder's. */
+    moved = record(2);
+    moved.generation = 55;
+    assert_int_equal(update(&membership, moved, &err), ERR_EXISTS);
+    assert_non_null(strstr(err.text, "another data directory"));
+    struct raft_conf_state next = membership.configuration;
+    context = (struct membership_context){.count = 1, .members = {record(4)}};
+    context.members[0].generation = MEMBER_RESERVED;
+    assert_true(raft_id_set_add(&next.learners, 4));
+    membership_apply(&membership, &context, &next);
+    struct membership_member taken = record(4);
+    taken.generation = 55;
+    assert_int_equal(update(&membership, taken, &err), ERR_OK);
+    assert_int_equal(membership_find(&membership, 4)->generation, 55);
+    assert_int_equal(update(&membership, taken, &err), ERR_OK);
+    taken.generation = 56;
+    assert_int_equal(update(&membership, taken, &err), ERR_EXISTS);
+
+    struct membership back = {0};
+    struct buf encoded = {0};
+    membership_encode(&membership, &encoded);
+    assert_int_equal(membership_decode(buf_bytes(&encoded), &back, NULL), ERR_OK);
+    assert_int_equal(membership_find(&back, 4)->generation, 55);
+    assert_int_equal(membership_find(&back, 3)->generation, 0);
+    buf_release(&encoded);
+    membership_release(&back);
+    membership_release(&membership);
+}
+
+static void test_members_are_found_by_name_or_id(void **state)
+{
+    (void)state;
+    struct membership membership;
+    begin(&membership);
+    assert_int_equal(membership_find_word(&membership, "name2")->id, 2);
+    assert_int_equal(membership_find_word(&membership, "0000000000000003")->id, 3);
+    assert_null(membership_find_word(&membership, "0000000000000009"));
+    assert_null(membership_find_word(&membership, "3"));
+    assert_null(membership_find_word(&membership, ""));
+    membership_release(&membership);
+}
+
 static void test_the_wire(void **state)
 {
     (void)state;
@@ -188,6 +266,8 @@ int main(void)
         cmocka_unit_test(test_members_follow_the_configuration),
         cmocka_unit_test(test_an_outgoing_voter_is_still_a_member),
         cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_names_addresses_and_folders_are_of_one_member),
+        cmocka_unit_test(test_members_are_found_by_name_or_id),
         cmocka_unit_test(test_the_wire),
         cmocka_unit_test(test_damage),
     };
