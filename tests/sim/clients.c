@@ -391,4 +391,13 @@ void clients_heal(struct world *world)
     }
 }
 
+uint64_t clients_asked_hosts(const struct clients *clients)
+{
+    uint64_t asked = 0;
+    for (size_t i = 0; i < clients->client_count; i++)
+        if (clients->clients[i].open)
+            asked |= bit(clients->clients[i].open->host);
+    return asked;
+}
+
 bool clients_have_progressed(const struct clients *clients) { return clients->has_progressed; }

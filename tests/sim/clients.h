@@ -28,7 +28,8 @@ void clients_step(struct world *world);
 bool clients_are_done(const struct clients *clients);
 /* After world_heal: they turn to hosts of the core alone, and nobody waits for what was asked before. */
 void clients_heal(struct world *world);
-/* Acknowledged writes so far. */
+/* Who has not answered yet, a bit each. */
+uint64_t clients_asked_hosts(const struct clients *clients);
 /* What was asked after the healing, and needs a majority, has been answered. */
 bool clients_have_progressed(const struct clients *clients);
 

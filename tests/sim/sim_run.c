@@ -14,6 +14,7 @@
 #include "proto/base/limits.h"
 #include "tests/sim/checks.h"
 #include "tests/sim/clients.h"
+#include "tests/sim/faults_internal.h"
 
 #define FAULTS_MAX_NS (240 * NS_PER_S)  /* simulated, with faults */
 #define SETTLE_MAX_NS (120 * NS_PER_S)  /* simulated, from healing to the end */
@@ -36,8 +37,33 @@ static bool step_until(struct world *world, int64_t until_ns, bool (*is_reached)
 
 static bool has_asked_all(struct world *world) { return clients_are_done(world->clients); }
 
+/* Hosts of the core that the leader's log no longer reaches, a bit each. */
+static uint64_t hosts_without_state(struct world *world)
+{
+    const struct sim_host *leader = world_leader(world);
+    struct raft_status status;
+    uint64_t without = 0;
+    if (!leader || !(world->core & bit(leader->number)))
+        return 0;
+    raft_status(node_raft(leader->node), &status);
+    for (size_t i = 0; i < status.progress_count; i++) {
+        const struct raft_progress_status *progress = &status.progress[i];
+        if (world->core & bit(progress->id) &&
+            (progress->state == RAFT_SNAPSHOT || progress->next < status.first_index))
+            without |= bit(progress->id);
+    }
+    return without;
+}
+
+/* Also notes whether progress has to wait for an arrival: of a host without which nothing can be decided,
+ * or that was asked. */
 static bool has_progressed(struct world *world)
 {
+    const struct membership *membership = world_membership(world);
+    uint64_t without = hosts_without_state(world);
+    world->needs_snapshot |=
+        without && (!membership || without & clients_asked_hosts(world->clients) ||
+                    !damage_leaves_majority(&membership->configuration.voters, ~world->core | without));
     return clients_have_progressed(world->clients);
 }
 
@@ -67,8 +93,8 @@ static raft_index backlog(struct world *world)
 }
 
 /* Three election timeouts, by the slowest clock; what messages and flushes take in it; the appends that
- * bring who is behind up to where the new leader can commit, one entry each at worst; an arrival where a
- * majority waits for one; and what a writer waits that has found its disk full. */
+ * bring who is behind up to where the new leader can commit, one entry each at worst; and what a writer waits
+ * that has found its disk full. An arrival that is waited for comes on top. */
 static int64_t progress_bound_ns(struct world *world)
 {
     const struct sim_params *params = world->params;
@@ -78,7 +104,7 @@ static int64_t progress_bound_ns(struct world *world)
     int64_t election = 2 * ELECTION_DEFAULT_MS * NS_PER_MS * 1000000 /
                        (1000000 - PARAM(params, clock_rate));
     int64_t rounds = (int64_t)backlog(world) / PARAM(params, inflight);
-    return 3 * election + (40 + 2 * rounds) * (message + flush) + (world->needs_snapshot ? ARRIVAL_NS : 0) +
+    return 3 * election + (40 + 2 * rounds) * (message + flush) +
            (has_full_disk(world) ? FULL_DISK_NS : 0);
 }
 
@@ -102,7 +128,9 @@ static bool is_settled(struct world *world)
 static void settle(struct world *world)
 {
     int64_t healed_ns = world->now_ns;
-    if (!step_until(world, healed_ns + progress_bound_ns(world), has_progressed)) {
+    int64_t bound_ns = healed_ns + progress_bound_ns(world);
+    if (!step_until(world, bound_ns, has_progressed) &&
+        !(world->needs_snapshot && step_until(world, bound_ns + ARRIVAL_NS, has_progressed))) {
         world_stuck(world, "no progress %" PRId64 " ms after everything was mended",
                     (int64_t)((world->now_ns - healed_ns) / NS_PER_MS));
         return;

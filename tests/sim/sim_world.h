@@ -52,7 +52,7 @@ struct world {
     size_t host_count;
     uint64_t cut[64];           /* by host number: whom its frames do not reach, a bit each */
     bool is_healed, is_ruined;
-    bool needs_snapshot;        /* then: of every majority some need one first */
+    bool needs_snapshot;        /* then: progress has to wait for one */
     uint64_t core;              /* of the healed: who is good and connected, a bit each */
     int64_t next_fault_ns;
     struct {
