@@ -34,6 +34,8 @@ struct batch {
     size_t linked;                      /* the first so many rows are in the skip list */
     uint32_t head[LEVEL_MAX];
     size_t bytes;
+    uint32_t *unfolded;                 /* rows that batch_fold is yet to see, once for each write */
+    size_t unfolded_count, unfolded_capacity;
     size_t tail, tail_room;             /* the row that grows, from 1 (0: none); what is left in it */
     struct buf found;                   /* scratch: what the backend gave */
     struct buf scratch;                 /* lent to whoever builds a row key */
@@ -62,6 +64,7 @@ void batch_free(struct batch *batch)
     free(batch->ops);
     free(batch->hashes);
     free(batch->towers);
+    free(batch->unfolded);
     free(batch->table);
     row_cache_free(batch->cache);
     free(batch);
@@ -79,6 +82,7 @@ void batch_clear(struct batch *batch)
     }
     memset(batch->head, 0, sizeof(batch->head));
     batch->count = batch->linked = batch->bytes = batch->tail = 0;
+    batch->unfolded_count = 0;
 }
 
 struct buf *batch_scratch(struct batch *batch)
@@ -140,6 +144,41 @@ static void rows_grow(struct batch *batch)
     batch->towers = mem_xrealloc(batch->towers, batch->capacity * sizeof(*batch->towers));
 }
 
+/* ---- what was written, as a number ---- */
+
+static bool is_folded(struct bytes key)
+{
+    return key.data[0] == COLUMN_KEY || key.data[0] == COLUMN_NAMES ||
+           key.data[0] == COLUMN_HEAD || key.data[0] == COLUMN_LEASE;
+}
+
+static void fold_later(struct batch *batch, size_t row)
+{
+    if (!is_folded(batch->ops[row].key))
+        return;
+    if (batch->unfolded_count == batch->unfolded_capacity) {
+        batch->unfolded_capacity = batch->unfolded_capacity ? batch->unfolded_capacity * 2 : 64;
+        batch->unfolded = mem_xrealloc(batch->unfolded,
+                                       batch->unfolded_capacity * sizeof(*batch->unfolded));
+    }
+    batch->unfolded[batch->unfolded_count++] = (uint32_t)row;
+}
+
+/* The table's hash stands for the key: it is there already. */
+uint64_t batch_fold(struct batch *batch, uint64_t hash)
+{
+    for (size_t i = 0; i < batch->unfolded_count; i++) {
+        size_t row = batch->unfolded[i];
+        const struct backend_op *op = &batch->ops[row];
+        hash ^= (uint64_t)batch->hashes[row] << 1 | op->is_delete;
+        hash = hash_bytes(hash, op->value);
+    }
+    batch->unfolded_count = 0;
+    return hash;
+}
+
+/* ---- writing ---- */
+
 /* The row for key, new or there already. */
 static struct backend_op *row_of(struct batch *batch, struct bytes key, size_t value_size)
 {
@@ -150,6 +189,7 @@ static struct backend_op *row_of(struct batch *batch, struct bytes key, size_t v
     uint32_t *slot = table_find(batch, key, hash);
     if (*slot != NOTHING) {
         batch->tail = *slot == batch->tail ? 0 : batch->tail;
+        fold_later(batch, *slot - 1);
         return &batch->ops[*slot - 1];
     }
     if (batch->count == batch->capacity)
@@ -159,6 +199,7 @@ static struct backend_op *row_of(struct batch *batch, struct bytes key, size_t v
     batch->hashes[row] = hash;
     batch->towers[row] = NULL;
     *slot = (uint32_t)row + 1;
+    fold_later(batch, row);
     if (batch->count * 2 > batch->table_size)
         table_grow(batch);
     return &batch->ops[row];

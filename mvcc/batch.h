@@ -43,6 +43,11 @@ enum err_code batch_get(struct batch *batch, struct bytes key, struct bytes *ret
 /* A cleared buf for building a row key; until the next call of this function. */
 struct buf *batch_scratch(struct batch *batch);
 
+/* Goes on from hash with what was written since batch_clear or the last call: each row of columns k, d, h
+ * and l, in the order of writing, as it stands now. Those are the columns in which members that applied
+ * the same write the same rows, however their batches are cut. */
+uint64_t batch_fold(struct batch *batch, uint64_t hash);
+
 size_t batch_bytes(const struct batch *batch);      /* keys and values written, overwritten ones too */
 size_t batch_count(const struct batch *batch);      /* rows */
 /* Hands all rows to the backend as one atomic batch; then batch_clear is the caller's. The row cache

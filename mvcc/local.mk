@@ -20,6 +20,7 @@ libmvcc_a_SOURCES = \
 	mvcc/names.c mvcc/names.h mvcc/names_internal.h mvcc/names_past.c \
 	mvcc/names_validate.c \
 	mvcc/noted.c \
+	mvcc/position.c \
 	mvcc/order.c mvcc/order.h \
 	mvcc/quota.c mvcc/quota.h \
 	mvcc/range.c mvcc/range.h \

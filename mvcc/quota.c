@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "mvcc/index.h"
+#include "proto/base/hash.h"
 #include "proto/base/limits.h"
 #include "proto/base/mem.h"
 
@@ -64,6 +65,11 @@ void quota_count_keys(struct quota *quota, int64_t keys)
 {
     quota->keys = counted(quota->keys, keys);
     quota->is_dirty = quota->is_dirty || keys != 0;
+}
+
+uint64_t quota_fold(const struct quota *quota, uint64_t hash)
+{
+    return hash_u64(hash ^ quota->used) ^ quota->keys;
 }
 
 void quota_flush(struct quota *quota, struct batch *batch)

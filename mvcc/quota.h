@@ -26,6 +26,8 @@ void quota_count_keys(struct quota *quota, int64_t keys);   /* live user keys ca
 void quota_flush(struct quota *quota, struct batch *batch);
 /* After the batch was written. */
 void quota_publish(struct quota *quota);
+/* Goes on from hash with the writer's counters. */
+uint64_t quota_fold(const struct quota *quota, uint64_t hash);
 void quota_get(struct quota *quota, uint64_t *ret_used, uint64_t *ret_keys);
 
 #endif

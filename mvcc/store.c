@@ -15,10 +15,12 @@
 #include "mvcc/range.h"
 #include "mvcc/store_internal.h"
 #include "proto/base/check.h"
+#include "proto/base/hash.h"
 #include "proto/base/mem.h"
 #include "proto/kv_pb.h"
 
-#define STATE_SIZE 48
+#define STATE_SIZE 64
+#define STATE_SIZE_BARE 48              /* without a hash: as programs wrote it that knew none */
 #define IDENTITY_SIZE 28
 #define FIRST_REVISION 1
 
@@ -34,6 +36,8 @@ static void state_put(struct store *store)
     put_le64(place + 24, (uint64_t)state->floor);
     put_le64(place + 32, (uint64_t)state->floor_time);
     put_le64(place + 40, (uint64_t)state->clock);
+    put_le64(place + 48, state->hash);
+    put_le64(place + 56, state->since);
 }
 
 static enum err_code row_missing(const char *name, struct err *err)
@@ -45,14 +49,17 @@ static enum err_code state_decode(struct bytes row, struct store_state *ret, str
 {
     struct cursor cursor = cursor_of(row);
     struct store_state state;
+    bool has_hash = row.size != STATE_SIZE_BARE;
     state.applied = cursor_le64(&cursor);
     state.term = cursor_le64(&cursor);
     state.revision = (kv_rev)cursor_le64(&cursor);
     state.floor = (kv_rev)cursor_le64(&cursor);
     state.floor_time = (kv_time)cursor_le64(&cursor);
     state.clock = (kv_time)cursor_le64(&cursor);
+    state.hash = has_hash ? cursor_le64(&cursor) : 0;
+    state.since = has_hash ? cursor_le64(&cursor) : state.applied;
     bool is_sane = state.revision >= FIRST_REVISION && state.floor >= 0 &&
-                   state.floor <= state.revision;
+                   state.floor <= state.revision && state.since <= state.applied;
     if (cursor.failed || cursor.rest.size || !is_sane)
         return row_missing(META_STATE, err);
     *ret = state;
@@ -205,12 +212,12 @@ void store_publish(struct store *store)
     const struct store_state *state = &store->state;
     quota_publish(store->quota);
     config_publish(store->config);
-    if (store->has_configuration) {
-        pthread_mutex_lock(&store->lock);
+    pthread_mutex_lock(&store->lock);
+    if (store->has_configuration)
         buf_assign(&store->configuration, buf_bytes(&store->new_configuration));
-        pthread_mutex_unlock(&store->lock);
-        store->has_configuration = false;
-    }
+    store->position = (struct store_position){state->applied, state->since, state->hash};
+    pthread_mutex_unlock(&store->lock);
+    store->has_configuration = false;
     store->is_walking = store->walks > 0;
     store->term = state->term;
     store->clock = state->clock;
@@ -563,11 +570,12 @@ static enum err_code apply_payload(struct store *store, const struct entry *entr
 }
 
 /* S1, S2: whatever it did, the entry counts. */
-static void entry_done(struct store *store, const struct entry *entry)
+static void entry_done(struct store *store, const struct entry *entry, uint64_t answer)
 {
     store->state.applied = entry->index;
     store->state.term = entry->term;
     store->entries++;
+    position_fold(store, answer);
 }
 
 /* All but the room for an error's text: it is larger than the rest, and one thread writes what another
@@ -599,7 +607,8 @@ enum err_code store_apply(struct store *store, const struct entry *entry, bool w
         arena_release(&ret->arena);
         return store_die(store, code);
     }
-    entry_done(store, entry);
+    entry_done(store, entry, ret->repeated ? POSITION_REPEATED : ret->code);
+    ret->hash = store->state.hash;
     if (!ret->repeated)
         ret->revision = store->state.revision;
     ret->stamp = store->state.clock;
@@ -616,7 +625,7 @@ enum err_code store_apply_configuration(struct store *store, const struct entry 
     batch_put(store->batch, BYTES_LITERAL(META_CONFIGURATION), configuration);
     buf_assign(&store->new_configuration, configuration);
     store->has_configuration = true;
-    entry_done(store, entry);
+    entry_done(store, entry, hash_bytes(0, configuration));
     return ERR_OK;
 }
 

@@ -91,6 +91,19 @@ raft_term store_applied_term(struct store *store);
 kv_rev store_revision(struct store *store);
 kv_rev store_compact_revision(struct store *store);
 kv_time store_clock(struct store *store);               /* highest stamp applied */
+/* Where a store stands: the index applied last, and a hash of what every entry behind since did: the rows
+ * that it wrote, its answer's code, revision, clock and quota. Members that began with equal stores and
+ * have equal positions have done the same; at one index with other hashes, and an equal since, one of them
+ * has gone wrong: a row that was read had changed, or applying is not a function of the entry. What nobody
+ * reads it does not see; nor values over VALUE_INLINE_MAX, which come from the log as they are. It is kept
+ * in the batch, travels with the store, and says nothing between programs of other STORE_HASH_VERSION. */
+#define STORE_HASH_VERSION 1
+struct store_position {
+    raft_index index, since;
+    uint64_t hash;
+};
+/* As published; any thread. */
+struct store_position store_position(struct store *store);
 /* The membership as last applied (encoded by raft's conf_state); empty before the first. Copied. */
 void store_configuration(struct store *store, struct buf *ret);
 
@@ -106,6 +119,7 @@ struct store_result {
     struct kv_op_result result;         /* lives in arena; filled in when wanted */
     struct lease_change lease;          /* of the entries of leases: id and ttl are their answer */
     struct arena arena;                 /* the caller's: released by it */
+    uint64_t hash;                      /* of the position after the entry */
     bool repeated;                      /* answered from the session, nothing was done again */
     struct err err;                     /* set when code is not OK */
 };

@@ -31,6 +31,8 @@ struct store_state {
     raft_term term;
     kv_rev revision, floor;
     kv_time floor_time, clock;
+    uint64_t hash;                      /* of what entries did from index since on: store_position */
+    raft_index since;
 };
 
 /* Everything applied up to index was written while log was the current one, or before. */
@@ -70,8 +72,9 @@ struct store {
     _Atomic kv_time floor_time, clock;
     atomic_bool is_walking;
 
-    pthread_mutex_t lock;               /* of the notes and the configuration */
+    pthread_mutex_t lock;               /* of the notes, configuration and position */
     struct buf configuration;           /* as published */
+    struct store_position position;     /* likewise */
     struct checkpoint_note notes[CHECKPOINT_NOTES];
     size_t note_count;
     raft_index durable;
@@ -114,6 +117,12 @@ void store_publish(struct store *store);
 /* Whose it is is checked first. As store_open. */
 enum err_code store_load_own(struct store *store, const struct store_options *options,
                              struct err *err) MUST_USE;
+
+/* position.c */
+
+#define POSITION_REPEATED UINT64_MAX    /* an answer that was told again: its code may depend on who asks */
+/* An entry was applied, and state says so: the hash goes on with its answer and what it wrote. */
+void position_fold(struct store *store, uint64_t answer);
 
 /* compact.c */
 

@@ -66,6 +66,10 @@ tests_unit_test_store_entries_LDADD = $(MVCC_LIBS)
 tests_unit_test_store_threads_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_store_threads_LDADD = $(MVCC_LIBS)
 
+UNIT += tests/unit/test_position
+tests_unit_test_position_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_position_LDADD = $(MVCC_LIBS)
+
 # Leases: deadlines, and rows.
 UNIT += tests/unit/test_lease tests/unit/test_lease_rows
 tests_unit_test_lease_CFLAGS = $(UNIT_CFLAGS)
