@@ -180,7 +180,7 @@ static enum err_code remove_tree(const char *path, struct err *err)
 enum err_code datadir_clear(struct datadir *dir, struct err *err)
 {
     CHECK(!dir->has_identity);
-    const char *names[] = {"wal", "store", "current", "arrival", "generations"};
+    const char *names[] = {"wal", "store", "current", "arrival", "verdict", "generations"};
     enum err_code code = ERR_OK;
     for (size_t i = 0; code == ERR_OK && i < ARRAY_COUNT(names); i++) {
         char *path = datadir_path(dir, names[i]);

@@ -105,6 +105,8 @@ struct backend_memory *backend_memory_new(size_t log_size_max);     /* bytes per
 void backend_memory_free(struct backend_memory *memory);            /* none of its backends is open */
 /* A backend on it; one at a time. Never fails. */
 struct backend *backend_memory_open(struct backend_memory *memory);
+/* A backend on a memory of its own, which goes when it is closed. */
+struct backend *backend_memory_lone(void);
 /* Batches written ever, and how many of the first of them are durable for certain. */
 uint64_t backend_memory_batches(struct backend_memory *memory);
 uint64_t backend_memory_durable(struct backend_memory *memory);

@@ -51,6 +51,7 @@ struct backend_snapshot {
 struct memory_backend {
     struct backend backend;
     struct backend_memory *memory;
+    bool owns_memory;
 };
 
 struct memory_iterator {
@@ -336,6 +337,8 @@ static void memory_close(struct backend *backend)
     struct memory_backend *self = container_of(backend, struct memory_backend, backend);
     CHECK(list_is_empty(&self->memory->watched));
     self->memory->is_open = false;
+    if (self->owns_memory)
+        backend_memory_free(self->memory);
     free(self);
 }
 
@@ -482,4 +485,11 @@ struct backend *backend_memory_open(struct backend_memory *memory)
     self->memory = memory;
     memory->is_open = true;
     return &self->backend;
+}
+
+struct backend *backend_memory_lone(void)
+{
+    struct backend *backend = backend_memory_open(backend_memory_new(0));
+    container_of(backend, struct memory_backend, backend)->owns_memory = true;
+    return backend;
 }

@@ -71,6 +71,13 @@ struct home_position {
 
 struct home;
 
+/* What is thought of the current store. It ends with it: a flip brings a sound one. */
+enum home_verdict {
+    HOME_SOUND,
+    HOME_CONDEMNED,     /* it is not what the other members have: nothing is to be served from it */
+    HOME_TO_FETCH,      /* and another one is to be fetched from them */
+};
+
 /* Implementations embed this. */
 struct home_copy {
     struct home *home;
@@ -94,6 +101,8 @@ struct home_ops {
     enum err_code (*incoming_open)(struct home *home, struct backend **ret, struct err *err);
     enum err_code (*incoming_discard)(struct home *home, struct err *err);
     enum err_code (*flip)(struct home *home, struct err *err);
+    enum err_code (*judge)(struct home *home, enum home_verdict verdict, struct err *err);
+    enum home_verdict (*verdict)(const struct home *home);
 };
 
 struct home {
@@ -188,17 +197,30 @@ static inline MUST_USE enum err_code home_flip(struct home *home, struct err *er
     return home->ops->flip(home, err);
 }
 
+/* Durable when it returns. Beside everything but home_flip. */
+static inline MUST_USE enum err_code home_judge(struct home *home, enum home_verdict verdict,
+                                                struct err *err)
+{
+    return home->ops->judge(home, verdict, err);
+}
+
+static inline enum home_verdict home_verdict(const struct home *home)
+{
+    return home->ops->verdict(home);
+}
+
 /* ---- LevelDB, in a data folder ---- */
 
 /*   DATA/store/      the current store, while there is no DATA/current
  *   DATA/store-N/    the current store after a flip; or one that arrives
  *   DATA/current     names the current one's folder; replaced by rename
  *   DATA/arrival     names the folder of a finished arrival
+ *   DATA/verdict     names the current one's folder, and what is thought of it; absent: it is sound
  *   DATA/copies/     copies going out: hard links
  *
  * Takes what is there, and removes what a crash left: copies, and each folder that neither file names.
- * The data folder exists and is locked by the caller. Errors: CORRUPT (current or arrival is damaged: the
- * text says which; nothing was removed), IO. */
+ * The data folder exists and is locked by the caller. Errors: CORRUPT (current, arrival or verdict is
+ * damaged: the text says which; nothing was removed), IO. */
 enum err_code home_leveldb_new(const char *data_folder, struct home **ret,
                                struct err *err) MUST_USE;
 /* No copy and no backend is open. An unfinished arrival goes. NULL is fine. */
@@ -215,6 +237,8 @@ void home_memory_free(struct home_memory *memory);              /* nothing of it
 struct home *home_memory_door(struct home_memory *memory);
 /* The current store's rows; NULL before the first home_open. The memory's own; until the next flip. */
 struct backend_memory *home_memory_current(struct home_memory *memory);
+/* No copy is made of it any more: NO_SPACE. Until the next flip. */
+void home_memory_refuse_copies(struct home_memory *memory);
 /* The power goes; no backend and no copy is open. An unfinished arrival vanishes. Of the current store
  * and of a finished arrival each loses the batches after one that is drawn, at or above its durable one. */
 void home_memory_crash(struct home_memory *memory, struct rand *rand);

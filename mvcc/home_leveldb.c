@@ -1,7 +1,10 @@
-/* Stores in folders of a data folder. Two small files say what the folders are:
+/* Stores in folders of a data folder. Small files say what the folders are:
  *
  *     current     the folder of the current store; absent: "store"
  *     arrival     the folder of a finished arrival, and its id; absent: there is none
+ *
+ *     verdict     what is thought of the current store: its folder, and the verdict's number; absent: nothing
+ *                 bad. One about another folder counts for nothing and goes.
  *
  * Each is replaced by rename and synced with its folder, after everything in the folder that it names is
  * on disk. An arrival's life, and what a start finds after a crash at that point:
@@ -35,6 +38,7 @@
 
 #define CURRENT "current"
 #define ARRIVAL "arrival"
+#define VERDICT "verdict"
 #define COPIES "copies"
 
 enum arrival_state {
@@ -57,6 +61,7 @@ struct leveldb_home {
     struct home home;
     char *path;                         /* of the data folder */
     uint64_t current;                   /* number of the current store's folder; 0: store */
+    enum home_verdict verdict;          /* on the current one */
     struct arrival arrival;
     pthread_mutex_t lock;               /* of the two below */
     uint64_t copies_made, copies_open;
@@ -95,7 +100,7 @@ static enum err_code remove_in(const struct leveldb_home *self, const char *name
     return code;
 }
 
-/* ---- the two files ---- */
+/* ---- the small files ---- */
 
 static enum err_code point(const struct leveldb_home *self, const char *name, uint64_t number,
                            uint64_t id, struct err *err)
@@ -466,6 +471,7 @@ static enum err_code door_incoming_open(struct home *home, struct backend **ret,
 static void old_remove(struct leveldb_home *self, uint64_t number)
 {
     (void)!remove_in(self, ARRIVAL, NULL);
+    (void)!remove_in(self, VERDICT, NULL);
     (void)!store_remove(self, number, NULL);
 }
 
@@ -483,9 +489,32 @@ static enum err_code door_flip(struct home *home, struct err *err)
     if (code)
         return code;
     self->current = number;
+    self->verdict = HOME_SOUND;
     arrival_forget(self);
     old_remove(self, old);
     return ERR_OK;
+}
+
+/* ---- the verdict ---- */
+
+static enum err_code door_judge(struct home *home, enum home_verdict verdict, struct err *err)
+{
+    struct leveldb_home *self = self_of(home);
+    enum err_code code;
+    if (verdict == HOME_SOUND) {
+        code = remove_in(self, VERDICT, err);
+        code = code ? code : files_sync_folder(self->path, err);
+    } else {
+        code = point(self, VERDICT, self->current, verdict, err);
+    }
+    if (!code)
+        self->verdict = verdict;
+    return code;
+}
+
+static enum home_verdict door_verdict(const struct home *home)
+{
+    return container_of(home, const struct leveldb_home, home)->verdict;
 }
 
 static const struct home_ops leveldb_home_ops = {
@@ -499,6 +528,8 @@ static const struct home_ops leveldb_home_ops = {
     .incoming_open = door_incoming_open,
     .incoming_discard = door_incoming_discard,
     .flip = door_flip,
+    .judge = door_judge,
+    .verdict = door_verdict,
 };
 
 /* ---- a start ---- */
@@ -547,6 +578,21 @@ static enum err_code arrival_load(struct leveldb_home *self, struct err *err)
     return code;
 }
 
+static enum err_code verdict_load(struct leveldb_home *self, struct err *err)
+{
+    uint64_t number = 0, verdict = 0;
+    enum err_code code = pointed(self, VERDICT, &number, &verdict, err);
+    if (code)
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
+    if (number != self->current)
+        return remove_in(self, VERDICT, err);
+    if (verdict != HOME_CONDEMNED && verdict != HOME_TO_FETCH)
+        return err_set(err, ERR_CORRUPT, "'%s/" VERDICT "' has a verdict that is not known here",
+                       self->path);
+    self->verdict = (enum home_verdict)verdict;
+    return ERR_OK;
+}
+
 /* Whether a name in the data folder is a store's, and one that nothing names. */
 static bool is_left_behind(const struct leveldb_home *self, const char *name)
 {
@@ -555,7 +601,7 @@ static bool is_left_behind(const struct leveldb_home *self, const char *name)
     if (strcmp(name, "store") != 0) {
         if (strncmp(name, "store-", 6) != 0 || name[6] < '0' || name[6] > '9')
             return strcmp(name, COPIES) == 0 || strcmp(name, CURRENT ".new") == 0 ||
-                   strcmp(name, ARRIVAL ".new") == 0;
+                   strcmp(name, ARRIVAL ".new") == 0 || strcmp(name, VERDICT ".new") == 0;
         number = strtoull(name + 6, &end, 10);
         if (*end)
             return false;
@@ -590,6 +636,8 @@ enum err_code home_leveldb_new(const char *data_folder, struct home **ret, struc
     enum err_code code = current_load(self, err);
     if (!code)
         code = arrival_load(self, err);
+    if (!code)
+        code = verdict_load(self, err);
     if (!code)
         code = sweep(self, err);
     if (code) {

@@ -23,6 +23,8 @@ struct home_memory {
     struct backend_memory *current;     /* NULL: none yet */
     struct backend_memory *finished;    /* NULL: no finished arrival */
     uint64_t finished_id;
+    enum home_verdict verdict;
+    bool copies_refused;
     bool is_arriving;
     struct home_manifest manifest;      /* of what arrives */
     struct home_position position;
@@ -151,6 +153,8 @@ static void door_copy_close(struct home_copy *base)
 static enum err_code door_copy_open(struct home *home, struct backend *backend,
                                     struct home_copy **ret, struct err *err)
 {
+    if (self_of(home)->copies_refused)
+        return err_set(err, ERR_NO_SPACE, "no copies are made of this store");
     struct memory_copy *copy = mem_xzalloc(sizeof(*copy));
     copy->copy.home = home;
     enum err_code code = rows_encode(backend, &copy->rows, err);
@@ -283,7 +287,21 @@ static enum err_code door_flip(struct home *home, struct err *err)
     backend_memory_free(self->current);
     self->current = self->finished;
     self->finished = NULL;
+    self->verdict = HOME_SOUND;
+    self->copies_refused = false;
     return ERR_OK;
+}
+
+static enum err_code door_judge(struct home *home, enum home_verdict verdict, struct err *err)
+{
+    (void)err;
+    self_of(home)->verdict = verdict;
+    return ERR_OK;
+}
+
+static enum home_verdict door_verdict(const struct home *home)
+{
+    return container_of(home, const struct home_memory, home)->verdict;
 }
 
 static const struct home_ops memory_home_ops = {
@@ -297,6 +315,8 @@ static const struct home_ops memory_home_ops = {
     .incoming_open = door_incoming_open,
     .incoming_discard = door_incoming_discard,
     .flip = door_flip,
+    .judge = door_judge,
+    .verdict = door_verdict,
 };
 
 /* ---- what survives ---- */
@@ -326,6 +346,11 @@ struct home *home_memory_door(struct home_memory *self)
 struct backend_memory *home_memory_current(struct home_memory *self)
 {
     return self->current;
+}
+
+void home_memory_refuse_copies(struct home_memory *self)
+{
+    self->copies_refused = true;
 }
 
 static void crash_one(struct backend_memory *memory, struct rand *rand)

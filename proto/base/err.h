@@ -58,7 +58,9 @@ enum grpc_status {
     X(CORRUPT,       FAULT,   EIO,          DATA_LOSS,            "corrupt data")                  \
     X(NO_MEMORY,     FAULT,   ENOMEM,       RESOURCE_EXHAUSTED,   "out of memory")                 \
     X(REMOVED,       FAULT,   EIO,          FAILED_PRECONDITION,                                   \
-      "this member was removed from its cluster")
+      "this member was removed from its cluster")                                                  \
+    X(DIVERGED,      FAULT,   EIO,          DATA_LOSS,                                             \
+      "the state of this member is not the others'")
 
 enum err_code {
 #define ERR_ENUM(name, kind, posix, grpc, text) ERR_##name,

@@ -714,6 +714,66 @@ static void test_walk_goes_on(bool on_disk)
 }
 BOTH(test_walk_goes_on)
 
+/* A verdict survives a restart, and ends with the store that it is about. */
+static void test_verdict(bool on_disk)
+{
+    struct source source = source_new(on_disk);
+    struct place to = place_new(on_disk);
+    store_close(place_open(&to, &receiver_options));
+    assert_int_equal(home_verdict(to.home), HOME_SOUND);
+    const enum home_verdict verdicts[] = {HOME_CONDEMNED, HOME_TO_FETCH, HOME_SOUND, HOME_TO_FETCH};
+    for (size_t i = 0; i < ARRAY_COUNT(verdicts); i++) {
+        assert_ok(home_judge(to.home, verdicts[i], NULL));
+        assert_int_equal(home_verdict(to.home), verdicts[i]);
+        place_restart(&to);
+        assert_int_equal(home_verdict(to.home), verdicts[i]);
+    }
+    struct home_copy *copy = copy_of(&source.place, source.store, source.backend);
+    struct store *store = install(copy, &to);
+    assert_int_equal(home_verdict(to.home), HOME_SOUND);
+    assert_int_equal(hash_of(store), hash_of(source.store));
+    store_close(store);
+    home_copy_close(copy);
+    place_restart(&to);
+    assert_int_equal(home_verdict(to.home), HOME_SOUND);
+    place_free(&to);
+    source_free(&source);
+}
+BOTH(test_verdict)
+
+static void write_verdict(const char *folder, const char *lines)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/verdict", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "%scrc32c %08x\n", lines, crc32c(0, bytes_of_text(lines)));
+    assert_int_equal(fclose(file), 0);
+}
+
+/* What was said of a store that is gone says nothing of this one; what nobody can have said is refused. */
+static void test_verdict_files(void **state)
+{
+    (void)state;
+    struct place place = place_new(true);
+    struct err err = {0};
+    store_close(place_open(&place, &receiver_options));
+    write_verdict(place.folder, "concordfs verdict\nfolder 7\nid 0000000000000002\n");
+    place_restart(&place);
+    assert_int_equal(home_verdict(place.home), HOME_SOUND);
+    write_verdict(place.folder, "concordfs verdict\nfolder 0\nid 0000000000000002\n");
+    place_restart(&place);
+    assert_int_equal(home_verdict(place.home), HOME_TO_FETCH);
+    const char *wrong[] = {"concordfs verdict\nfolder 0\nid 0000000000000003\n", "concordfs verdict\n"};
+    home_leveldb_free(place.home);
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        write_verdict(place.folder, wrong[i]);
+        assert_err(home_leveldb_new(place.folder, &place.home, &err), CORRUPT);
+        assert_non_null(strstr(err.text, "verdict"));
+    }
+    test_folder_remove(place.folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -738,6 +798,8 @@ int main(void)
         cmocka_unit_test(test_adopt_refuses),
         cmocka_unit_test(test_adopt_fails_anywhere),
         BOTH_TESTS(test_walk_goes_on),
+        BOTH_TESTS(test_verdict),
+        cmocka_unit_test(test_verdict_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
