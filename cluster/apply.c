@@ -152,6 +152,13 @@ static void tell_observer(struct applier *applier)
     }
 }
 
+static void tell_divergence(struct applier *applier)
+{
+    for (size_t i = 0; i < applier->batch && applier->divergence; i++)
+        divergence_applied(applier->divergence, applier->items[i].entry.index,
+                           applier->items[i].result.hash);
+}
+
 /* Before any waiter: whoever asks what is left of a lease it was just given is told. */
 static void tell_lessor(struct applier *applier)
 {
@@ -187,6 +194,7 @@ static void batch_done(struct applier *applier)
     raft_index last = items[applier->batch - 1].entry.index;
     TRACE(applier->trace, "apply index=%" PRIu64 " entries=%zu revision=%" PRId64, last,
           applier->batch, store_revision(applier->store));
+    tell_divergence(applier);
     tell_observer(applier);
     tell_lessor(applier);
     enum err_code code =
@@ -266,6 +274,8 @@ static void apply_configuration(struct applier *applier)
         code = keep_membership(applier, entry, &err);
     if (code == ERR_OK) {
         applier->configuration_index = index;
+        if (applier->divergence)
+            divergence_applied(applier->divergence, index, store_position(applier->store).hash);
         TRACE(applier->trace, "apply configuration index=%" PRIu64 " code=%s", index,
               err_name(verdict));
         applier->configured(applier, configuring->context.token, verdict, &configuring->err);
@@ -280,10 +290,35 @@ static void apply_configuration(struct applier *applier)
     free(configuring);
 }
 
+/* What the store has already. */
+static void pass_over(struct applier *applier)
+{
+    raft_index last = 0;
+    while (applier->count && applier->queue[applier->start].index <= applier->skip) {
+        struct entry *entry = &applier->queue[applier->start++];
+        applier->count--;
+        applier->bytes -= payload_size(entry);
+        last = entry->index;
+        blob_unref(entry->payload);
+    }
+    enum err_code code = last ? respond(applier, last) : ERR_OK;
+    if (code != ERR_OK)
+        fault(applier, code, &(struct err){.text = "the core refused an answer of apply"});
+}
+
+void applier_skip(struct applier *applier, struct store *store, raft_index index)
+{
+    CHECK(!applier->token.held && applier->batch == 0);
+    applier->store = store;
+    applier->skip = index;
+    pass_over(applier);
+}
+
 void applier_restart(struct applier *applier, struct store *store, raft_index index)
 {
-    CHECK(applier->count == 0 && applier->response_count == 0 && index >= applier->queued);
-    applier->store = store;
+    CHECK(index >= applier->queued);
+    applier_skip(applier, store, index);
+    CHECK(applier->count == 0 && applier->response_count == 0);
     applier->queued = index;
 }
 
@@ -291,6 +326,10 @@ bool applier_turn(struct applier *applier, size_t waiting)
 {
     if (applier->token.held || applier->count == 0 || applier->code != ERR_OK)
         return false;
+    if (applier->queue[applier->start].index <= applier->skip) {
+        pass_over(applier);
+        return true;
+    }
     if (is_configuration(&applier->queue[applier->start])) {
         apply_configuration(applier);
         return true;

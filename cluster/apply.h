@@ -17,6 +17,7 @@
 #define CLUSTER_APPLY_H
 
 #include "cluster/clock.h"
+#include "cluster/divergence.h"
 #include "cluster/membership.h"
 #include "cluster/propose.h"
 #include "cluster/raft/raft.h"
@@ -47,6 +48,7 @@ struct applier {
     struct kv_observer *observer;       /* may be NULL */
     struct lessor *lessor;              /* hears of leases; may be NULL */
     struct watch_hub *hub;              /* may be NULL */
+    struct divergence *divergence;      /* hears of positions; may be NULL */
     struct worker *worker;
     struct clock *clock;
     struct trace *trace;
@@ -59,6 +61,7 @@ struct applier {
     struct apply_response *responses;
     size_t response_start, response_count, response_capacity;
     raft_index queued;                  /* last index queued */
+    raft_index skip;                    /* entries up to here are passed over: the store has them */
     struct membership *membership;      /* the node's; changed by configuration entries alone */
     raft_index configuration_index;     /* last configuration entry applied; 0: told already */
 
@@ -82,7 +85,10 @@ enum err_code applier_queue(struct applier *applier, const struct raft_message *
 /* Starts, or does, what can be done now. waiting: other requests that want the loop. Returns true when
  * something was done inline. */
 bool applier_turn(struct applier *applier, size_t waiting);
-/* The store has been replaced by one that holds everything up to index. Nothing is queued. */
+/* The store has been replaced by one that holds everything up to index, and no batch is in flight. What is
+ * queued up to there is passed over, and counts as applied. */
+void applier_skip(struct applier *applier, struct store *store, raft_index index);
+/* Likewise; and the core, which restored a snapshot, goes on behind index. */
 void applier_restart(struct applier *applier, struct store *store, raft_index index);
 static inline bool applier_is_idle(const struct applier *applier)
 {

@@ -31,6 +31,8 @@ static enum step step_of(const struct arrival *arrival)
     if (arrival->is_stopping || node_was_removed(node) || node_is_forming(node) ||
         node_fault(node, NULL) != ERR_OK)
         return STEP_NONE;
+    if (node_lacks_store(node))
+        return STEP_CATCH_UP;
     bool is_voter = self && membership_is_voter(membership, arrival->options.self);
     if (!is_voter && !arrival->is_current)
         return STEP_CATCH_UP;

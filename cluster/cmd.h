@@ -37,6 +37,7 @@ int cmd_compact(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_member(int argc, char **argv);
+int cmd_rebuild(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_wal(int argc, char **argv);
 
@@ -50,6 +51,8 @@ int cmd_wal(int argc, char **argv);
     X("compact", cmd_compact, "REVISION", "forget history before a revision")                      \
     X("member", cmd_member, "list|add|remove|promote|transfer",                                   \
       "show or change who belongs to the cluster")                                                 \
+    X("rebuild", cmd_rebuild, "[--keep] [--data DIR]", \
+      "have a stopped member fetch its store from the others") \
     X("serve", cmd_serve, "[-f] [OPTION..]", "run a member without a mount")                      \
     X("stop", cmd_stop, "[DIR]", "stop a member")                                                  \
     X("wal", cmd_wal, "dump DIR", "print the log of a stopped member")

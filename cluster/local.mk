@@ -11,10 +11,11 @@ libcluster_a_SOURCES = \
 	cluster/clock.c cluster/clock.h \
 	cluster/cmd.c cluster/cmd.h \
 	cluster/cmd_compact.c cluster/cmd_del.c cluster/cmd_get.c cluster/cmd_ls.c \
-	cluster/cmd_member.c cluster/cmd_print.c cluster/cmd_print.h cluster/cmd_put.c \
+	cluster/cmd_member.c cluster/cmd_print.c cluster/cmd_print.h cluster/cmd_put.c cluster/cmd_rebuild.c \
 	cluster/cmd_serve.c cluster/cmd_status.c cluster/cmd_wal.c \
 	cluster/daemon.c cluster/daemon.h \
 	cluster/datadir.c cluster/datadir.h \
+	cluster/divergence.c cluster/divergence.h \
 	cluster/first_members.c cluster/first_members.h \
 	cluster/forming.c \
 	cluster/generations.c cluster/generations.h \
@@ -31,7 +32,8 @@ libcluster_a_SOURCES = \
 	cluster/net_address.c cluster/net_address.h \
 	cluster/net_internal_uv.h cluster/net_listen_uv.c cluster/net_lookup_uv.c \
 	cluster/net_stream_uv.c cluster/net_uv.c cluster/net_uv.h \
-	cluster/node.c cluster/node.h cluster/node_internal.h cluster/node_peers.c \
+	cluster/node.c cluster/node.h cluster/node_internal.h \
+	cluster/node_divergence.c cluster/node_peers.c \
 	cluster/peer.c cluster/peer.h cluster/peer_internal.h \
 	cluster/peer_connection.c cluster/peer_hello.c cluster/peer_lane.c \
 	cluster/peer_queue.c cluster/peer_queue.h \
@@ -46,7 +48,7 @@ libcluster_a_SOURCES = \
 	cluster/start.c cluster/start.h \
 	cluster/token.h \
 	cluster/watches.c \
-	cluster/transfer.c cluster/transfer.h cluster/transfer_in.c cluster/transfer_internal.h \
+	cluster/transfer.c cluster/transfer.h cluster/transfer_in.c cluster/transfer_internal.h cluster/transfer_start.c \
 	cluster/worker.h cluster/worker_threads.c
 # What a membership looks like on the wire; written and read by membership.c.
 EXTRA_DIST += proto/schema/member.proto

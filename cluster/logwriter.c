@@ -47,6 +47,13 @@ static void note_commit(struct logwriter *writer, raft_index commit)
         writer->commit_appended = commit;
 }
 
+void logwriter_begin(struct logwriter *writer, const struct wal_recovery *recovery)
+{
+    raft_index commit = recovery->state.commit > recovery->mark.index ? recovery->state.commit
+                                                                      : recovery->mark.index;
+    writer->commit_appended = writer->commit_flushing = writer->commit_durable = commit;
+}
+
 bool logwriter_commit_is_durable(struct logwriter *writer, raft_index index)
 {
     if (writer->commit_durable >= index)

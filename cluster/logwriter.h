@@ -63,6 +63,8 @@ struct logwriter {
     struct err err;
 };
 
+/* What a restart knows already. */
+void logwriter_begin(struct logwriter *writer, const struct wal_recovery *recovery);
 /* No job may be in flight. */
 void logwriter_release(struct logwriter *writer);
 /* Takes over what a RAFT_MSG_STORAGE_APPEND says; with a full disk it waits here. FAULT kinds alone. */

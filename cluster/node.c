@@ -29,6 +29,7 @@ void node_membership_changed(struct node *node, raft_index since)
 
 const struct membership *node_membership(const struct node *node) { return &node->membership; }
 bool node_was_removed(const struct node *node) { return node->is_removed; }
+bool node_lacks_store(const struct node *node) { return node->transfer.lacks_store; }
 
 bool node_is_ending(const struct node *node)
 {
@@ -214,6 +215,7 @@ static void wire(struct node *node)
     node->applier.mem = &node->mem;
     node->applier.proposer = &node->proposer;
     node->applier.lessor = node->leases.lessor;
+    node->applier.divergence = &node->divergence;
     node->applier.worker = node->worker;
     node->applier.clock = node->clock;
     node->applier.trace = node->trace;
@@ -232,6 +234,7 @@ static struct node *node_new(const struct node_options *options)
     node->store = options->store;
     node->wal = options->wal;
     node->home = options->home;
+    node->transfer.lacks_store = options->lacks_store;
     node->generations = options->generations;
     node->say = options->say;
     node->say_context = options->say_context;
@@ -242,12 +245,14 @@ static struct node *node_new(const struct node_options *options)
     node->wake_context = options->wake_context;
     node->next_expire_ns = INT64_MAX;
     node->next_tick_ns = node_now(node);
+    node->transfer.wanted_ns = node->next_tick_ns - NS_PER_S;
     node->leader_lost_ns = node->next_tick_ns;
     rand_init(&node->rand, options->seed);
     proposer_init(&node->proposer, store_clock(node->store), node->trace);
     reads_init(&node->reads);
     list_init(&node->compaction.waiting);
     watches_open(node, options->seed);
+    divergence_begin(&node->divergence, store_position(node->store));
     list_init(&node->changes);
     list_init(&node->changed);
     asks_init(node);
@@ -289,6 +294,7 @@ enum err_code node_open(struct node **ret, const struct node_options *options, s
     }
     if (code == ERR_OK) {
         wire(node);
+        logwriter_begin(&node->writer, options->recovery);
         code = node_peers_open(node, options, err);
     }
     if (code == ERR_OK) {
@@ -438,32 +444,54 @@ static void note_configuration(struct node *node)
 
 bool node_store_is_quiet(const struct node *node)
 {
-    return applier_is_idle(&node->applier) && node->reads.jobs == 0 &&
+    bool applies = node->transfer.lacks_store ? node->applier.token.held
+                                              : !applier_is_idle(&node->applier);
+    return !applies && node->reads.jobs == 0 &&
            !node->snapshotter.in_flight && !node->compaction.in_flight &&
            !node->transfer.out.work.in_flight && !watch_hub_is_reading(node->watches.hub);
 }
 
-void node_installed(struct node *node)
+/* The core and what it still hands out, in step with the store. */
+static enum err_code join_core(struct node *node, bool fetched, struct err *err)
+{
+    raft_index applied = store_applied(node->store);
+    enum err_code code = ERR_OK;
+    if (!fetched) {
+        applier_restart(&node->applier, node->store, applied);
+    } else {
+        code = raft_step_down(node->raft);
+        if (code == ERR_OK)
+            code = raft_restore_configuration(node->raft, &node->membership.configuration, err);
+        applier_skip(&node->applier, node->store, applied);
+    }
+    node->transfer.lacks_store = false;
+    return code;
+}
+
+void node_installed(struct node *node, bool fetched)
 {
     struct err err = {0};
-    applier_restart(&node->applier, node->store, store_applied(node->store));
     enum err_code code =
         MUTANT(INSTALL_KEEPS_MEMBERS) ? ERR_OK : load_membership(node, &err);
+    if (code == ERR_OK)
+        code = join_core(node, fetched, &err);
+    if (code == ERR_OK)
+        code = leases_load(&node->leases, node->store, &err);
     if (code != ERR_OK) {
         node_fail(node, code, &err);
         return;
     }
-    code = leases_load(&node->leases, node->store, &err);
-    if (code != ERR_OK) {
-        node_fail(node, code, &err);
-        return;
-    }
-    snapshotter_restart(node);
+    snapshotter_restart(node, fetched);
+    divergence_begin(&node->divergence, store_position(node->store));
     node_membership_changed(node, 0);
     watch_hub_reset(node->watches.hub, node->store);
     if (node->observer)
         node->observer->reset(node->observer);
-    logwriter_installed(&node->writer);
+    if (fetched)
+        node_say(node, "the state was fetched from the others, up to entry %" PRIu64,
+                 store_applied(node->store));
+    else
+        logwriter_installed(&node->writer);
     /* What was decided in what the snapshot stands for, nobody here was told. */
     if (node->proposer.open_count)
         node_core_failed(node, proposer_repeat(&node->proposer, node->raft, node_now(node), 0,
@@ -650,6 +678,7 @@ bool node_turn(struct node *node)
         snapshotter_release_log(node);
         snapshotter_turn(node);
         compaction_turn(node);
+        divergence_turn(node);
         more |= watches_turn(node);
         more |= !list_is_empty(&node->proposer.answered) || raft_has_ready(node->raft) ||
                 leases_next_ns(&node->leases) <= now;
@@ -669,6 +698,7 @@ int64_t node_next_wake_ns(const struct node *node)
     int64_t next = earlier(node->next_expire_ns, changes_next_wake_ns(node));
     next = earlier(next, earlier(asks_next_wake_ns(node), forming_next_wake_ns(node)));
     next = earlier(next, transfer_next_wake_ns(node));
+    next = earlier(next, divergence_next_wake_ns(node));
     if (node->peers)
         next = earlier(next, peers_next_wake_ns(node->peers));
     if (node->campaign_ns)

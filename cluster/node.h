@@ -18,6 +18,10 @@
  * A proposal is stamped by the leader's node when it is given to the core, whoever made it: max(its
  * clock, the highest stamp in its log or store + 1 ns).
  *
+ * About once a second members compare what their stores have become (divergence.h). One whose store is not
+ * the others' fences itself: that is a fault, and its store is not opened again; one that lacks a store
+ * fetches it from the others and keeps log, vote and identity (transfer.h).
+ *
  * A fault (failed write, failed flush, damaged store) ends it: node_fault says why, every request is
  * answered, and nothing is written any more.
  *
@@ -49,6 +53,7 @@ struct node_options {
     struct worker *worker;
     struct store *store;                /* taken */
     struct wal *wal;                    /* taken */
+    bool lacks_store;                   /* store only stands for one: see transfer_open_store */
     struct home *home;                  /* where the store lives; NULL: no snapshots to or from others */
     struct net *net;                    /* NULL: no peers */
     const char *listen_address;         /* where it listens for them; NULL: nowhere */
@@ -179,6 +184,8 @@ bool node_is_forming(const struct node *node);
 /* A peer knows that this folder is not the one that it met first: the fault of a forming one that nobody
  * will meet. */
 bool node_was_met_before(const struct node *node);
+/* It has no state: one is being fetched from the others, and whoever asks it waits. */
+bool node_lacks_store(const struct node *node);
 /* Of a state that arrives as tables: bytes written and in all. False: none does. */
 bool node_arrival(const struct node *node, uint64_t *ret_done, uint64_t *ret_whole);
 /* For the simulator and status. */

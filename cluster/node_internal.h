@@ -1,4 +1,4 @@
-/* What the files of a member share: node*.c, ask.c, change.c, forming.c, kv_local.c, snapshotter.c, transfer*.c, watches.c.
+/* What the files of a member share: node*.c, ask.c, change.c, forming.c, node_divergence.c, kv_local.c, snapshotter.c, transfer*.c, watches.c.
  * Nobody else includes it. */
 #ifndef CLUSTER_NODE_INTERNAL_H
 #define CLUSTER_NODE_INTERNAL_H
@@ -116,6 +116,7 @@ struct node {
     struct compaction compaction;
     struct watches watches;
     struct transfer transfer;
+    struct divergence divergence;
     struct kv_observer *observer;
 
     struct home *home;
@@ -165,8 +166,9 @@ int64_t node_now(const struct node *node);
 struct store_options node_store_options(const struct node *node);
 /* Nobody reads or writes the store, and nothing is queued to be applied. */
 bool node_store_is_quiet(const struct node *node);
-/* The store has been replaced: everything that was derived from it begins anew (etcd I12). */
-void node_installed(struct node *node);
+/* The store has been replaced: everything that was derived from it begins anew (etcd I12). fetched: the log
+ * goes on as it is, and the core learns where the store stands. */
+void node_installed(struct node *node, bool fetched);
 /* The membership changed: who the peers are, whether this member is alone or removed. since: the index of
  * the entry that did it; 0: what a restart would find again in any case. */
 void node_membership_changed(struct node *node, raft_index since);
@@ -188,6 +190,16 @@ static inline void node_peers_flush(struct node *node)
 void node_peers_close(struct node *node);
 /* Notes the stamps of entries that go into the log: a leader's floor. */
 void node_note_stamps(struct node *node, const struct entry *entries, size_t count);
+
+/* node_divergence.c */
+bool divergence_is_frame(uint32_t kind);
+void divergence_on_frame(struct node *node, raft_id from, struct bytes bytes);
+void divergence_turn(struct node *node);
+int64_t divergence_next_wake_ns(const struct node *node);
+/* This member's store is wrong: it says so, sees to it that it is not opened again, and fails with DIVERGED.
+ * It does not vote on: a process that is known to go wrong is not trusted with the rest, and its log keeps
+ * what it promised until it comes back. */
+void node_fence(struct node *node, const struct divergence_finding *finding);
 
 /* forming.c */
 /* Whether all have met; then the member begins. */
@@ -255,8 +267,8 @@ void snapshotter_open(struct node *node, raft_index marked);
 void snapshotter_release(struct node *node);
 /* Remembers that the configuration is what it is now from index on. */
 void snapshotter_note_configuration(struct node *node, raft_index index);
-/* The store was replaced by an installed one. */
-void snapshotter_restart(struct node *node);
+/* The store was replaced by one that is durable, and that the log has a mark of unless it was fetched. */
+void snapshotter_restart(struct node *node, bool fetched);
 void snapshotter_turn(struct node *node);
 /* After a flush: drops from log and memory what a durable mark covers. */
 void snapshotter_release_log(struct node *node);

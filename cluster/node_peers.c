@@ -71,6 +71,8 @@ static void on_frame(void *context, raft_id from, uint32_t kind, struct bytes by
         transfer_on_frame(node, from, kind, bytes);
     else if (asks_is_frame(kind))
         asks_on_frame(node, from, kind, bytes);
+    else if (divergence_is_frame(kind))
+        divergence_on_frame(node, from, bytes);
 }
 
 static enum err_code on_hello(void *context, raft_id from, uint64_t generation, struct err *err)

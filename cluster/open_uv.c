@@ -33,17 +33,31 @@ static void say(struct member *member, const char *format, ...)
 
 /* ---- log and store ---- */
 
-static enum err_code open_store(struct member *member, bool create, raft_index mark,
-                                struct store **ret, struct err *err)
+/* With a log that knows of others a store is not the only one. */
+static bool may_be_fetched(const struct member *member, const struct wal_recovery *recovery)
+{
+    struct raft_conf_state configuration;
+    return recovery && recovery->mark.configuration &&
+           raft_conf_state_decode(blob_bytes(recovery->mark.configuration), &configuration) == ERR_OK &&
+           configuration.voters.count + configuration.learners.count > 1 && member->start.listen[0];
+}
+
+static enum err_code open_store(struct member *member, const struct wal_recovery *recovery,
+                                struct store **ret, bool *ret_lacks, struct err *err)
 {
     struct store_options options = {
         .cluster_id = member->folder.identity.cluster_id,
         .member_id = member->folder.identity.member_id,
         .generation = member->folder.identity.generation,
-        .create = create,
+        .create = !recovery,
         .trace = member->trace,
     };
-    enum err_code code = transfer_open_store(member->home, &options, mark, ret, err);
+    enum err_code code =
+        transfer_open_store(member->home, &options, recovery, ret, ret_lacks, err);
+    if ((code == ERR_CORRUPT || code == ERR_IO) && may_be_fetched(member, recovery) &&
+        home_verdict(member->home) == HOME_SOUND)
+        return err_wrap(err, code, "open the store in \"%s\" (the log is whole, and \"concordfs rebuild\" "
+                        "has another store fetched from the others)", member->folder.path);
     return code == ERR_OK
                ? code
                : err_wrap(err, code, "open the store in \"%s\"", member->folder.path);
@@ -78,7 +92,8 @@ static enum err_code make_log_and_store(struct member *member, const struct memb
     struct store *store = NULL;
     struct wal *wal = NULL;
     struct wal_recovery recovery = {0};
-    enum err_code code = open_store(member, true, 0, &store, err);
+    bool lacks;
+    enum err_code code = open_store(member, NULL, &store, &lacks, err);
     if (code == ERR_OK)
         code = open_wal(member, options, true, &wal, &recovery, err);
     if (code == ERR_OK && count)
@@ -272,7 +287,7 @@ static enum err_code open_node(struct member *member, const struct member_option
     if (code == ERR_OK)
         code = open_wal(member, options, false, &node_options.wal, &recovery, err);
     if (code == ERR_OK) {
-        code = open_store(member, false, recovery.mark.index, &node_options.store, err);
+        code = open_store(member, &recovery, &node_options.store, &node_options.lacks_store, err);
         if (code != ERR_OK)
             wal_abandon(node_options.wal);
     }
@@ -282,6 +297,8 @@ static enum err_code open_node(struct member *member, const struct member_option
     }
     if (recovery.dropped_bytes)
         loop_say(member, recovery.dropped_text);
+    if (node_options.lacks_store)
+        loop_say(member, "without a state: waiting for the leader, to fetch it from there");
     code = node_open(&member->node, &node_options, err);
     wal_recovery_release(&recovery);
     return code;

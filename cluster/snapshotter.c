@@ -56,14 +56,16 @@ static void forget_configurations(struct snapshotter *snapshotter)
     snapshotter->configuration_count = 0;
 }
 
-void snapshotter_restart(struct node *node)
+void snapshotter_restart(struct node *node, bool fetched)
 {
     struct snapshotter *snapshotter = &node->snapshotter;
     raft_index applied = store_applied(node->store);
     CHECK(!snapshotter->in_flight);
     forget_configurations(snapshotter);
     snapshotter_note_configuration(node, applied);
-    snapshotter->durable = snapshotter->marked = applied;
+    snapshotter->durable = applied;
+    if (!fetched)
+        snapshotter->marked = applied;
     snapshotter->checked_applied = applied;
 }
 
@@ -157,6 +159,8 @@ void snapshotter_release_log(struct node *node)
 
 enum err_code snapshotter_finish(struct node *node, struct err *err)
 {
+    if (node->transfer.lacks_store)
+        return wal_flush(node->wal, err);
     enum err_code code = store_checkpoint(node->store, err);
     if (code != ERR_OK)
         return code;

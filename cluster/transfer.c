@@ -35,13 +35,14 @@ static void to_state(struct node *node, enum transfer_out_state state)
 
 bool transfer_is_frame(uint32_t kind)
 {
-    return kind >= TRANSFER_KIND_ASK && kind <= TRANSFER_KIND_DONE;
+    return kind >= TRANSFER_KIND_ASK && kind <= TRANSFER_KIND_OFFER;
 }
 
 /* False: no such peer, or its queue is full. Whoever waits for it asks again. */
 bool transfer_say(struct node *node, raft_id to, enum transfer_kind kind, struct bytes bytes)
 {
-    enum peer_channel channel = kind == TRANSFER_KIND_CHUNK ? PEER_BULK : PEER_RAFT;
+    bool is_bulk = kind == TRANSFER_KIND_CHUNK || kind == TRANSFER_KIND_OFFER;
+    enum peer_channel channel = is_bulk ? PEER_BULK : PEER_RAFT;
     return node->peers && peers_send_frame(node->peers, to, channel, kind, bytes) == ERR_OK;
 }
 
@@ -56,7 +57,8 @@ static void forget_copy(struct node *node)
     out->copy = NULL;
     out->configuration = out->manifest = NULL;
     out->request_count = 0;
-    out->handed = out->ending = false;
+    out->handed = out->offered = out->ending = false;
+    out->wanted_by = RAFT_NOBODY;
     node->raftlog.hold_above = 0;
     to_state(node, OUT_IDLE);
 }
@@ -78,8 +80,10 @@ static void out_report(struct node *node, bool failed)
     if (out->state != OUT_SENDING || out->ending)
         return;
     TRACE(node->trace, "transfer to=%" PRIu64 " %s", to, failed ? "failed" : "arrived");
+    bool offered = out->offered;
     out_end(node);
-    node_core_failed(node, raft_report_snapshot(node->raft, to, failed));
+    if (!offered)
+        node_core_failed(node, raft_report_snapshot(node->raft, to, failed));
 }
 
 /* ---- making a copy ---- */
@@ -160,13 +164,18 @@ static void checkpoint_done(struct worker_job *job)
     node->wake(node->wake_context);
 }
 
+static void begin(struct node *node)
+{
+    if (node->transfer.out.state != OUT_IDLE || !node->home || node->stopping)
+        return;
+    to_state(node, OUT_CHECKPOINT);
+    node->wake(node->wake_context);
+}
+
 enum err_code transfer_snapshot(struct node *node, struct raft_snapshot *ret_snapshot)
 {
     struct transfer_out *out = &node->transfer.out;
-    if (out->state == OUT_IDLE && node->home && !node->stopping) {
-        to_state(node, OUT_CHECKPOINT);
-        node->wake(node->wake_context);
-    }
+    begin(node);
     if (out->state != OUT_READY || out->handed || out->ending)
         return ERR_BUSY;
     *ret_snapshot = (struct raft_snapshot){
@@ -197,7 +206,7 @@ void transfer_send(struct node *node, const struct raft_message *message)
 
 void transfer_lost(struct node *node, raft_id to)
 {
-    if (node->transfer.out.to == to)
+    if (node->transfer.out.to == to && !node->transfer.out.offered)
         out_report(node, true);
 }
 
@@ -262,6 +271,42 @@ static void on_ask(struct node *node, raft_id from, struct cursor *cursor)
     chunk_next(node);
 }
 
+/* ---- to a member that lacks a store ---- */
+
+static void on_wanted(struct node *node, raft_id from)
+{
+    struct transfer_out *out = &node->transfer.out;
+    if (raft_role(node->raft) != RAFT_LEADER || !membership_find(&node->membership, from))
+        return;
+    if (node->transfer.lacks_store) {
+        (void)!raft_id_set_add(&node->transfer.lacking, from);
+        return;
+    }
+    begin(node);
+    if (out->state == OUT_CHECKPOINT || out->state == OUT_COPYING || out->state == OUT_READY)
+        out->wanted_by = from;
+}
+
+/* Unless the core was quicker. */
+static void offer(struct node *node)
+{
+    struct transfer_out *out = &node->transfer.out;
+    struct buf frame = {0};
+    if (out->state != OUT_READY || out->handed || out->ending || out->wanted_by == RAFT_NOBODY)
+        return;
+    buf_append_le64(&frame, out->copy->mark.applied);
+    buf_append_le64(&frame, out->copy->mark.term);
+    buf_append(&frame, blob_bytes(out->manifest));
+    out->to = out->wanted_by;
+    out->offered = true;
+    to_state(node, OUT_SENDING);
+    TRACE(node->trace, "transfer offered to=%" PRIu64 " index=%" PRIu64, out->to,
+          out->copy->mark.applied);
+    if (!transfer_say(node, out->to, TRANSFER_KIND_OFFER, buf_bytes(&frame)))
+        out_report(node, true);
+    buf_release(&frame);
+}
+
 static void on_done(struct node *node, raft_id from, struct cursor *cursor)
 {
     struct transfer_out *out = &node->transfer.out;
@@ -279,6 +324,8 @@ void transfer_on_frame(struct node *node, raft_id from, uint32_t kind, struct by
     case TRANSFER_KIND_ASK: on_ask(node, from, &cursor); break;
     case TRANSFER_KIND_CHUNK: transfer_on_chunk(node, from, &cursor); break;
     case TRANSFER_KIND_DONE: on_done(node, from, &cursor); break;
+    case TRANSFER_KIND_WANTED: on_wanted(node, from); break;
+    case TRANSFER_KIND_OFFER: transfer_on_offer(node, from, &cursor); break;
     }
     node->wake(node->wake_context);
 }
@@ -302,6 +349,8 @@ static void out_turn(struct node *node)
         transfer_job_start(node, &out->work, WORKER_APPLY, checkpoint_run, checkpoint_done);
     }
     bool leads = raft_role(node->raft) == RAFT_LEADER;
+    if (leads)
+        offer(node);
     if (out->state == OUT_SENDING && (out_is_late(node) || !leads))
         out_report(node, true);
     else if (out->state == OUT_READY && !out->ending && (out_is_late(node) || !leads))

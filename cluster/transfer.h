@@ -15,6 +15,21 @@
  * Whoever receives asks, so flow control, loss and resuming are one rule: what has not come within
  * TRANSFER_RETRY_NS is asked for again, from the first byte that is missing.
  *
+ * A member whose log is whole and whose store is not (home_verdict) is without a store: it votes and
+ * acknowledges, applies nothing, and whoever asks it waits. Where it is elected, since nobody else may have
+ * all that is committed, it leads until somebody has it, and hands over to one that has a store. It fetches a store by itself, since
+ * its core needs no snapshot:
+ *
+ *     leader                                        member
+ *                 <- - - - - - - - - - - - - - - -  wanted, each TRANSFER_RETRY_NS
+ *     checkpoint, copy
+ *     offer: mark and manifest - - - - - - - - ->   arrival begun; chunks as above; finished, adopted
+ *                                                   until the log is known to be committed up to the mark
+ *                                                   flipped, store opened; entries up to it passed over
+ *
+ * No mark is written: the log still begins where it did. The store that was given up stays until the flip.
+ * A snapshot of the core's that comes meanwhile is taken instead.
+ *
  * Invariants
  *   - One copy goes out and one arrives at a time; a second one is BUSY, raft asks again.
  *   - The core hears of a snapshot only when its payload is durable here (I3); a finished arrival that
@@ -33,6 +48,7 @@
 #include "cluster/raft/raft.h"
 #include "cluster/worker.h"
 #include "mvcc/home.h"
+#include "wal/wal.h"
 
 struct node;
 
@@ -67,6 +83,8 @@ struct transfer_out {
     struct blob *configuration, *manifest;      /* of the snapshot */
     raft_id to;
     int64_t since_ns;                           /* of the state; in SENDING: last heard of */
+    raft_id wanted_by;                          /* a member without a store: it is offered the copy */
+    bool offered;                               /* by this part, not by the core */
     bool handed;                                /* to the core: its MsgSnap is on the way here */
     bool ending;                                /* the copy goes when its job is done */
     struct transfer_chunk requests[TRANSFER_REQUESTS_MAX];
@@ -97,12 +115,18 @@ struct transfer_in {
     size_t arrived_count;
     int64_t heard_ns, asked_ns;
     struct store_mark mark;                     /* what the arrival's own rows say */
+    bool is_fetched;                            /* the core does not know of it */
     bool install_wanted;
 };
 
 struct transfer {
     struct transfer_out out;
     struct transfer_in in;
+    bool lacks_store;           /* what node->store is stands for the log's mark, and has nothing in it */
+    int64_t wanted_ns;          /* when a leader was asked last */
+    raft_term led_term;         /* in which it leads without one, */
+    unsigned led_turns;         /* for so many TRANSFER_RETRY_NS; */
+    struct raft_id_set lacking; /* and who has said in it to lack one, too */
 };
 
 /* Frames of this part (peer.h). */
@@ -130,9 +154,15 @@ bool transfer_holds_store(const struct node *node);
 bool transfer_is_idle(const struct node *node);         /* no job in flight */
 void transfer_release(struct node *node);
 
-/* At a start: the current store as it fits the log. A flip that was interrupted after its mark was
- * flushed is done now; an arrival that no mark names is discarded. Errors: as store_open, home_open. */
+/* At a start: the current store as it fits the log; recovery NULL: a first start. A flip that was interrupted
+ * after its mark was flushed is done now; an arrival that no mark names is discarded. A store that is to be
+ * fetched is not opened: *ret stands for it, at the log's mark, and *ret_lacks is set (for
+ * node_options.lacks_store). Errors: as store_open, home_open;
+ *   DIVERGED  the store is condemned: the text says what to do
+ *   CORRUPT   it is to be fetched, and knows of entries that the log has lost
+ *   INVALID   it is to be fetched, and there is nobody else who could have it; that is called off */
 enum err_code transfer_open_store(struct home *home, const struct store_options *options,
-                                  raft_index mark, struct store **ret, struct err *err) MUST_USE;
+                                  const struct wal_recovery *recovery, struct store **ret,
+                                  bool *ret_lacks, struct err *err) MUST_USE;
 
 #endif

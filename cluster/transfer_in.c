@@ -2,13 +2,18 @@
  * durable the store is replaced.
  *
  *   IDLE -> FETCHING -> FINISHING -> FINISHED -> STEPPED -> MARKED -> INSTALLING -> IDLE
- *              |            |                       |
- *              `------------+----> DISCARDING <-----'  nothing came any more; it is no good; the core
- *                                                      has no use for it
+ *              |            |            |          |         |
+ *              `------------+------------+----------'         | (one that the member fetched by itself goes
+ *                                        |                    |  from FINISHED to MARKED: its log has all
+ *                                        v                    |  that the store holds)
+ *                                    DISCARDING               '
+ *        nothing came any more; it is no good; the core has no use for it
  */
 #include "cluster/transfer_internal.h"
 
 #include <inttypes.h>
+
+#define LED_TURNS 2     /* of a leader without a store, before it hands over */
 
 static struct node *node_of_in(struct worker_job *job)
 {
@@ -155,6 +160,16 @@ static bool take_offer(struct node *node, const struct raft_message *message)
     return in->message != NULL;
 }
 
+static void fetch(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    TRACE(node->trace, "arrival from=%" PRIu64 " index=%" PRIu64 " bytes=%" PRIu64,
+          in->message->from, in->message->snapshot->mark.index, home_manifest_bytes(&in->manifest));
+    in->state = IN_FETCHING;
+    in->heard_ns = node_now(node);
+    transfer_job_start(node, &in->work, WORKER_WORK, begin_run, begin_done);
+}
+
 enum err_code transfer_offered(struct node *node, const struct raft_message *message)
 {
     struct transfer_in *in = &node->transfer.in;
@@ -164,18 +179,104 @@ enum err_code transfer_offered(struct node *node, const struct raft_message *mes
     if (message->snapshot->mark.index <= raft_committed(node->raft) || !node->home ||
         node->stopping)
         return raft_step(node->raft, message);
+    /* A log that falls behind what was fetched is of no use to it. */
+    if (in->state == IN_FINISHED && in->is_fetched)
+        discard(node);
     if (in->state != IN_IDLE)
         return ERR_OK;
     if (!take_offer(node, message)) {
         forget(node);
         return ERR_OK;
     }
-    TRACE(node->trace, "arrival from=%" PRIu64 " index=%" PRIu64 " bytes=%" PRIu64, message->from,
-          message->snapshot->mark.index, home_manifest_bytes(&in->manifest));
-    in->state = IN_FETCHING;
-    in->heard_ns = node_now(node);
-    transfer_job_start(node, &in->work, WORKER_WORK, begin_run, begin_done);
+    fetch(node);
     return ERR_OK;
+}
+
+/* ---- a store of its own accord ---- */
+
+void transfer_on_offer(struct node *node, raft_id from, struct cursor *cursor)
+{
+    struct transfer_in *in = &node->transfer.in;
+    struct raft_snapshot snapshot = {0};
+    snapshot.mark.index = cursor_le64(cursor);
+    snapshot.mark.term = cursor_le64(cursor);
+    if (cursor->failed || !node->transfer.lacks_store || in->state != IN_IDLE || node->stopping)
+        return;
+    snapshot.data = blob_copy(cursor->rest);
+    struct raft_message message = {
+        .type = RAFT_MSG_SNAP, .from = from, .term = snapshot.mark.term, .snapshot = &snapshot};
+    if (take_offer(node, &message)) {
+        in->is_fetched = true;
+        fetch(node);
+    } else {
+        forget(node);
+    }
+    blob_unref(snapshot.data);
+}
+
+/* Another voter that has the whole log, and a store; NOBODY: none yet. */
+static raft_id successor(const struct node *node)
+{
+    struct raft_status status;
+    raft_status(node->raft, &status);
+    for (size_t i = 0; i < status.progress_count; i++) {
+        const struct raft_progress_status *progress = &status.progress[i];
+        if (progress->id != status.id && !progress->learner && progress->recent_active &&
+            progress->match == status.last_index &&
+            !raft_id_set_contains(&node->transfer.lacking, progress->id))
+            return progress->id;
+    }
+    return RAFT_NOBODY;
+}
+
+/* Those who follow say within a period or so that they lack a store: two that do would hand over to each
+ * other for ever. */
+static void lead_turn(struct node *node)
+{
+    struct transfer *transfer = &node->transfer;
+    raft_term term = raft_current_term(node->raft);
+    if (transfer->led_term != term) {
+        transfer->led_term = term;
+        transfer->led_turns = 0;
+        transfer->lacking.count = 0;
+    }
+    raft_id to = ++transfer->led_turns > LED_TURNS ? successor(node) : RAFT_NOBODY;
+    TRACE(node->trace, "leads and lacks a store, hands over to=%" PRIu64, to);
+    if (to != RAFT_NOBODY)
+        node_core_failed(node, raft_transfer_leader(node->raft, to));
+}
+
+static void want_turn(struct node *node)
+{
+    raft_id leader = raft_leader(node->raft);
+    int64_t now = node_now(node);
+    if (leader == RAFT_NOBODY || now < node->transfer.wanted_ns + TRANSFER_RETRY_NS)
+        return;
+    node->transfer.wanted_ns = now;
+    if (leader == node->identity.member_id)
+        lead_turn(node);
+    else
+        (void)!transfer_say(node, leader, TRANSFER_KIND_WANTED, BYTES_EMPTY);
+}
+
+/* Whether the log knows by itself, even after a crash, that all of it is committed: then the store may take
+ * its place. The leader sees to it that this comes. */
+static void fetched_turn(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    raft_index index = in->mark.applied;
+    if (index < node->snapshotter.marked) {
+        TRACE(node->trace, "arrival ends: it is older than the log");
+        discard(node);
+    } else if (logwriter_commit_is_durable(&node->writer, index)) {
+        if (raftlog_term(&node->raftlog, index) == in->mark.term) {
+            in->state = IN_MARKED;
+            in->install_wanted = true;
+        } else {
+            TRACE(node->trace, "arrival ends: its last entry is not the log's");
+            discard(node);
+        }
+    }
 }
 
 /* ---- writing ---- */
@@ -306,7 +407,7 @@ void transfer_install(struct node *node)
 bool transfer_holds_store(const struct node *node)
 {
     const struct transfer_in *in = &node->transfer.in;
-    return in->install_wanted || in->state == IN_INSTALLING;
+    return node->transfer.lacks_store || in->install_wanted || in->state == IN_INSTALLING;
 }
 
 static void install_run(struct worker_job *job)
@@ -332,7 +433,7 @@ static void install_done(struct worker_job *job)
         node_fail(node, in->work.code, &in->work.err);
     } else {
         TRACE(node->trace, "install index=%" PRIu64, store_applied(node->store));
-        node_installed(node);
+        node_installed(node, in->is_fetched);
     }
     forget(node);
     node->wake(node->wake_context);
@@ -370,10 +471,18 @@ bool transfer_in_turn(struct node *node)
 {
     struct transfer_in *in = &node->transfer.in;
     switch (in->state) {
+    case IN_IDLE:
+        if (node->transfer.lacks_store && !node->stopping)
+            want_turn(node);
+        return false;
     case IN_FETCHING:
         fetching_turn(node);
         return false;
     case IN_FINISHED:
+        if (in->is_fetched) {
+            fetched_turn(node);
+            return in->state != IN_FINISHED;
+        }
         in->state = IN_STEPPED;
         node_core_failed(node, raft_step(node->raft, in->message));
         return true;
@@ -393,6 +502,9 @@ bool transfer_in_turn(struct node *node)
 int64_t transfer_in_next_wake_ns(const struct node *node)
 {
     const struct transfer_in *in = &node->transfer.in;
+    if (in->state == IN_IDLE && node->transfer.lacks_store && !node->stopping &&
+        raft_leader(node->raft) != RAFT_NOBODY)
+        return node->transfer.wanted_ns + TRANSFER_RETRY_NS;
     if (in->state != IN_FETCHING || in->work.in_flight || in->arrived_count)
         return INT64_MAX;
     int64_t from = in->asked_ns > in->heard_ns ? in->asked_ns : in->heard_ns;
@@ -401,59 +513,6 @@ int64_t transfer_in_next_wake_ns(const struct node *node)
 }
 
 void transfer_in_release(struct node *node) { forget(node); }
-
-/* ---- a start ---- */
-
-static enum err_code open_current(struct home *home, const struct store_options *options,
-                                  struct store **ret, struct err *err)
-{
-    struct store_options with = *options;
-    enum err_code code = home_open(home, options->create, &with.backend, err);
-    return code == ERR_OK ? store_open(ret, &with, err) : code;
-}
-
-/* Whether a finished arrival stands there that holds everything up to mark. */
-static enum err_code arrival_holds(struct home *home, raft_index mark, bool *ret, struct err *err)
-{
-    struct backend *backend = NULL;
-    struct store_mark found = {0};
-    *ret = false;
-    enum err_code code = home_incoming_open(home, &backend, err);
-    if (code != ERR_OK)
-        return code == ERR_NOT_FOUND ? ERR_OK : code;
-    code = store_peek(backend, &found, err);
-    *ret = code == ERR_OK && found.applied >= mark;
-    store_mark_release(&found);
-    backend_close(backend);
-    return code == ERR_NOT_FOUND ? ERR_OK : code;
-}
-
-enum err_code transfer_open_store(struct home *home, const struct store_options *options,
-                                  raft_index mark, struct store **ret, struct err *err)
-{
-    struct store *store = NULL;
-    bool holds = false;
-    enum err_code code = open_current(home, options, &store, err);
-    if (code != ERR_OK)
-        return code;
-    bool is_behind = store_applied(store) < mark;
-    if (is_behind)
-        code = arrival_holds(home, mark, &holds, err);
-    else
-        code = home_incoming_discard(home, err);
-    if (code == ERR_OK && holds) {
-        store_close(store);
-        store = NULL;
-        code = home_flip(home, err);
-        if (code == ERR_OK)
-            code = open_current(home, options, &store, err);
-    }
-    if (code != ERR_OK)
-        store_close(store);
-    else
-        *ret = store;
-    return code;
-}
 
 bool node_arrival(const struct node *node, uint64_t *ret_done, uint64_t *ret_whole)
 {

@@ -43,6 +43,9 @@ tests_unit_test_token_LDADD = libbase.a $(CMOCKA_LIBS)
 UNIT += tests/unit/test_membership
 tests_unit_test_membership_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_membership_LDADD = libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
+UNIT += tests/unit/test_divergence
+tests_unit_test_divergence_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_divergence_LDADD = libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
 
 UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)

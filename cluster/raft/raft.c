@@ -525,6 +525,15 @@ enum err_code raft_apply_conf_change(struct raft *raft, const struct raft_conf_c
     return code;
 }
 
+enum err_code raft_restore_configuration(struct raft *raft, const struct raft_conf_state *state,
+                                         struct err *err)
+{
+    struct tracker tracker = {0};
+    CHECK(raft->role != RAFT_LEADER);
+    enum err_code code = tracker_restore(&tracker, raft_log_last_index(&raft->log), state, err);
+    return code == ERR_OK ? raft_guard(raft, switch_guarded, &tracker) : code;
+}
+
 enum err_code raft_read_index(struct raft *raft, struct blob *context)
 {
     struct entry entry = {.payload = context};

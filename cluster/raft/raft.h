@@ -348,6 +348,11 @@ enum err_code raft_transfer_leader(struct raft *raft, raft_id transferee) MUST_U
 /* A leader gives up in its term, as when its quorum is not heard of: whoever runs it has reason to
  * think that it is late (its loop stalled). Nothing happens in other roles. */
 enum err_code raft_step_down(struct raft *raft) MUST_USE;
+/* What state is known to hold, all configurations up to its index applied: the state came by another way
+ * than a snapshot of the core's, and the entries up to it are passed over. Not of a leader. INVALID: it
+ * contradicts itself; nothing has changed. */
+enum err_code raft_restore_configuration(struct raft *raft, const struct raft_conf_state *state,
+                                         struct err *err) MUST_USE;
 /* A follower forgets who leads, so that it may grant pre-votes. Not with LEASE_BASED reads. */
 enum err_code raft_forget_leader(struct raft *raft) MUST_USE;
 /* The last message to that peer was lost: appends to it go one at a time until it answers. */

@@ -371,7 +371,8 @@ void sim_host_format(struct sim_host *host, const struct membership_member *memb
     struct wal_recovery recovery = {0};
     struct err err = {0};
     struct store_options options = store_options(host, true);
-    enum err_code code = transfer_open_store(host->home, &options, 0, &store, &err);
+    bool lacks;
+    enum err_code code = transfer_open_store(host->home, &options, NULL, &store, &lacks, &err);
     if (code == ERR_OK)
         code = open_wal(host, true, &wal, &recovery, &err);
     if (code == ERR_OK && count)
@@ -426,7 +427,8 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
     if (code != ERR_OK)
         return refused(host, code, &err);
     struct store_options with = store_options(host, false);
-    code = transfer_open_store(host->home, &with, recovery.mark.index, &options.store, &err);
+    code = transfer_open_store(host->home, &with, &recovery, &options.store, &options.lacks_store,
+                               &err);
     if (code != ERR_OK)
         wal_abandon(options.wal);
     else

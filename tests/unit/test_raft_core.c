@@ -640,6 +640,36 @@ static void test_long_appends(void **state)
     }
 }
 
+/* The configuration of a state that came by another way: what the core counts by from then on. One without
+ * voters changes nothing. */
+static void test_restored_configuration(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct raft_conf_state next = {.voters = {2, {1, 4}}, .learners = {1, {2}}};
+    const struct raft_conf_state wrong = {.voters_outgoing = {2, {1, 2}}};
+    struct raft_status status;
+    struct err err = {0};
+    start(fixture);
+    assert_err(raft_restore_configuration(fixture->raft, &wrong, &err), INVALID);
+    raft_status(fixture->raft, &status);
+    assert_int_equal(status.configuration.voters.count, 3);
+    assert_ok(raft_restore_configuration(fixture->raft, &next, NULL));
+    raft_status(fixture->raft, &status);
+    assert_int_equal(status.configuration.voters.count, 2);
+    assert_true(raft_id_set_contains(&status.configuration.learners, 2));
+    raft_validate(fixture->raft);
+    assert_ok(raft_campaign(fixture->raft));
+    settle(fixture);
+    struct raft_message vote = {
+        .type = RAFT_MSG_VOTE_RESP, .from = 3, .to = 1, .term = raft_current_term(fixture->raft)};
+    assert_err(raft_step(fixture->raft, &vote), NOT_FOUND);    /* a member no more */
+    assert_int_equal(raft_role(fixture->raft), RAFT_CANDIDATE);
+    vote.from = 4;
+    assert_ok(raft_step(fixture->raft, &vote));
+    assert_int_equal(raft_role(fixture->raft), RAFT_LEADER);
+    settle(fixture);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -669,6 +699,7 @@ int main(void)
         TEST(test_no_snapshot_now),
         TEST(test_one_entry_at_a_time),
         TEST(test_long_appends),
+        TEST(test_restored_configuration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
