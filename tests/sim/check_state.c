@@ -67,7 +67,7 @@ void check_state(struct world *world, struct sim_host *host, bool always)
     raft_index applied = store_applied(store);
     struct err err = {0};
     uint64_t hash;
-    if (host->node->transfer.in.state == IN_INSTALLING ||
+    if (host->node->transfer.in.state == IN_INSTALLING || !world_serves(world, host) ||
         (!always && (applied == seen->state_checked || !wants(checks, applied))))
         return;
     seen->state_checked = applied;

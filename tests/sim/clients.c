@@ -19,7 +19,7 @@ uint64_t clients_draw_host(struct world *world, struct rand *rand)
     for (size_t i = 0; i < world->host_count; i++) {
         const struct sim_host *host = &world->hosts[i];
         bool stays = !world->is_healed || world->core & bit(host->number);
-        if (host->state == HOST_UP && stays && node_membership(host->node)->count &&
+        if (world_serves(world, host) && stays && node_membership(host->node)->count &&
             !(world->is_healed && membership_was_removed(world_membership(world), host->number)))
             up[count++] = host->number;
     }
@@ -330,7 +330,7 @@ int64_t clients_next_ns(const struct clients *clients)
 static void step_client(struct world *world, struct client *client)
 {
     struct sim_host *host = client->host ? world_host(world, client->host) : NULL;
-    if (!host || host->state != HOST_UP || rand_below(&client->rand, 30) == 0) {
+    if (!host || !world_serves(world, host) || rand_below(&client->rand, 30) == 0) {
         client->host = clients_draw_host(world, &client->rand);
         host = client->host ? world_host(world, client->host) : NULL;
     }

@@ -69,17 +69,17 @@ static bool breaks_someone(struct world *world, uint64_t damaged)
 static bool may_damage(struct world *world, const struct sim_host *host)
 {
     return world_membership(world) && !faults_is_changing(world) &&
-           !breaks_someone(world, world->damaged | bit(host->number));
+           !breaks_someone(world, world->damaged | world->silent | bit(host->number));
 }
 
 static bool is_sound(struct world *world, const struct sim_host *host)
 {
     return (host->state == HOST_UP || host->state == HOST_DOWN) &&
-           !(world->damaged & bit(host->number));
+           !((world->damaged | world->silent) & bit(host->number));
 }
 
-/* At rest: one that is up goes down first. NULL: it may not be. */
-static struct sim_host *draw_victim(struct world *world)
+/* One that is up goes down first. */
+struct sim_host *damage_draw_victim(struct world *world)
 {
     struct sim_host *host = faults_draw_host(world, is_sound);
     if (!host || !may_damage(world, host))
@@ -198,21 +198,21 @@ static void lose_store(struct world *world, struct sim_host *host)
 
 void damage_flip_bit(struct world *world)
 {
-    struct sim_host *host = draw_victim(world);
+    struct sim_host *host = damage_draw_victim(world);
     if (host)
         (void)flip_log(world, host);
 }
 
 void damage_sector(struct world *world)
 {
-    struct sim_host *host = draw_victim(world);
+    struct sim_host *host = damage_draw_victim(world);
     if (host)
         (void)fail_log_sector(world, host);
 }
 
 void damage_lose_store(struct world *world)
 {
-    struct sim_host *host = draw_victim(world);
+    struct sim_host *host = damage_draw_victim(world);
     if (host)
         lose_store(world, host);
 }

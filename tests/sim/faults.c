@@ -230,6 +230,7 @@ static const struct {
     {SIM_flush_error, fail_flush}, {SIM_full_disk, fill_disk}, {SIM_slow_disk, slow_disk},
     {SIM_bit_flip, damage_flip_bit}, {SIM_spare_flip, damage_spare_log},
     {SIM_latent_error, damage_sector}, {SIM_lost_store, damage_lose_store},
+    {SIM_silent_flip, silent_damage},
     {SIM_add, operator_add}, {SIM_remove, operator_remove}, {SIM_promote, operator_promote},
     {SIM_joint, operator_change_two}, {SIM_transfer, operator_transfer},
 };
@@ -277,6 +278,10 @@ static void make_room(struct world *world, struct sim_host *host)
 static void restart(struct world *world, struct sim_host *host)
 {
     faults_timers(world, host)->restart_ns = INT64_MAX;
+    if (host->state == HOST_DOWN && !silent_before_start(world, host)) {
+        faults_timers(world, host)->restart_ns = world->now_ns + faults_ms(world, 1, 1500);
+        return;
+    }
     if (host->state != HOST_DOWN || world_start_host(world, host) || host->state == HOST_REFUSED ||
         !(world->damaged & bit(host->number)))
         return;
@@ -355,6 +360,7 @@ static void begin_to_heal(struct world *world, struct sim_host *host)
     make_room(world, host);
     sim_disk_fail(host->disk, 0, ERR_OK, false);
     sim_disk_stop(host->disk, 0);
+    silent_heal(world, host);
     if (host->state == HOST_DOWN && !(world->damaged & bit(host->number)))
         world_start_host(world, host);
 }
@@ -384,7 +390,7 @@ static uint64_t draw_core(struct world *world)
     if (!membership || faults_is_changing(world) || membership->configuration.voters_outgoing.count)
         return core;
     const struct raft_id_set *ids = &membership->configuration.voters;
-    uint64_t behind = hosts_behind(world);
+    uint64_t behind = hosts_behind(world) | world->silent;
     world->needs_snapshot = !damage_leaves_majority(ids, ~core | behind);
     for (size_t i = 0; i < ids->count; i++) {
         uint64_t without = core & ~bit(ids->ids[i]);

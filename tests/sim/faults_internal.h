@@ -45,6 +45,16 @@ void damage_without_doubtful(const struct world *world, struct raft_id_set *vote
 /* A damaged host was started, or its start refused: what it must do, and say. */
 void damage_check_start(struct world *world, struct sim_host *host);
 
+/* At rest, and the clusters it is in can do without it; NULL: nobody. */
+struct sim_host *damage_draw_victim(struct world *world);
+
+/* silent.c */
+void silent_damage(struct world *world);
+/* False: it was refused, as it must be. */
+bool silent_before_start(struct world *world, struct sim_host *host);
+/* It is to have a sound store again. */
+void silent_heal(struct world *world, struct sim_host *host);
+
 /* operator.c: the membership's faults, and the operator who replaces hosts */
 void operator_add(struct world *world);
 void operator_remove(struct world *world);

@@ -79,7 +79,7 @@ static void submit_one(struct world *world, enum raft_change_type type, uint64_t
 static bool is_sound(struct world *world, uint64_t number)
 {
     const struct sim_host *host = world_host(world, number);
-    return host && host->state == HOST_UP && !(world->damaged & bit(number));
+    return host && world_serves(world, host) && !(world->damaged & bit(number));
 }
 
 static size_t voters(const struct membership *membership)

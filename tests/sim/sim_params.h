@@ -61,6 +61,7 @@
     X(latent_error, 0, 30, "a sector that cannot be read")                                         \
     X(lost_store, 0, 30, "")                                                                       \
     X(ruin, 0, 250, "chance, of 1000, that a majority is damaged in the end")                      \
+    X(silent_flip, 0, 60, "of a row in a store, that nothing tells of")                            \
     X(add, 0, 100, "a host joins")                                                                 \
     X(remove, 0, 100, "")                                                                          \
     X(promote, 0, 100, "")                                                                         \

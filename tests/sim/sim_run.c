@@ -105,7 +105,7 @@ static int64_t progress_bound_ns(struct world *world)
                        (1000000 - PARAM(params, clock_rate));
     int64_t rounds = (int64_t)backlog(world) / PARAM(params, inflight);
     return 3 * election + (40 + 2 * rounds) * (message + flush) +
-           (has_full_disk(world) ? FULL_DISK_NS : 0);
+           (has_full_disk(world) ? FULL_DISK_NS : 0) + (world->silent ? ARRIVAL_NS : 0);
 }
 
 static bool is_settled(struct world *world)
@@ -119,7 +119,8 @@ static bool is_settled(struct world *world)
         if (!host->node || !(world->core & bit(host->number)) || node_was_removed(host->node) ||
             !membership_find(&leader->node->membership, host->number))
             continue;
-        if (raft_applied(host->node->raft) != last || host->job_count)
+        if (raft_applied(host->node->raft) != last || host->job_count ||
+            node_lacks_store(host->node))
             return false;
     }
     return true;

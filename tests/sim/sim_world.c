@@ -173,6 +173,12 @@ struct sim_host *world_add_host(struct world *world)
     return host;
 }
 
+bool world_serves(const struct world *world, const struct sim_host *host)
+{
+    return host->state == HOST_UP && !(world->silent & bit(host->number)) &&
+           !node_lacks_store(host->node);
+}
+
 /* ---- the net ---- */
 
 /* What is cut follows from the partitions and from who is paused: a paused host neither sends nor takes. */
@@ -299,10 +305,13 @@ static void step_host(struct world *world, struct sim_host *host)
 {
     struct err err = {0};
     sim_host_advance(host);
+    silent_after(world, host);
     checks_after(world, host);
     note_host(world, host);
     if (sim_host_has_failed(host, &err)) {
         TRACE(world->trace, "host=%" PRIu64 " fails: %s", host->number, err.text);
+        if (err.code == ERR_DIVERGED)
+            silent_fenced(world, host, &err);
         world_crash_host(world, host, rand_below(&world->rand, 2));
         if (err.code == ERR_REMOVED)
             host->state = HOST_GONE;

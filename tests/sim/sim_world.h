@@ -24,7 +24,7 @@
     X(slow_disks) X(bit_flips) X(spare_flips) X(latent_errors) X(lost_stores) X(refused_starts)     \
     X(joins)                                                                                       \
     X(removals) X(promotions) X(joint_changes) X(transfers) X(replaced_hosts) X(installs)          \
-    X(elections) X(safe_stops) X(lease_renewals) X(lease_expiries)
+    X(silent_flips) X(fenced) X(rebuilt_stores) X(elections) X(safe_stops) X(lease_renewals) X(lease_expiries)
 
 enum world_fault {
 #define X(name) WORLD_##name,
@@ -64,6 +64,8 @@ struct world {
     } timers[WORLD_HOSTS_MAX];
     uint64_t damaged;           /* copies that are not what was acknowledged, a bit each */
     uint64_t damaged_logs;      /* of them, those whose log is what was damaged */
+    uint64_t silent;            /* hosts with a store in which a row has changed, a bit each */
+    const struct backend_memory *silent_stores[WORLD_HOSTS_MAX];    /* of them: which store that is */
     struct {
         int64_t next_ns;        /* INT64_MAX: nothing to do */
         uint64_t owed;          /* hosts that were removed and have no successor yet */
@@ -113,6 +115,8 @@ bool world_start_host(struct world *world, struct sim_host *host);
 void world_crash_host(struct world *world, struct sim_host *host, bool power);
 /* After world.cut or a host's pause has changed. */
 void world_refresh_cuts(struct world *world);
+/* A client may ask it: it runs, and its store is what it says it is. */
+bool world_serves(const struct world *world, const struct sim_host *host);
 static inline uint64_t bit(uint64_t number) { return (uint64_t)1 << number; }
 
 /* faults.c */
@@ -120,6 +124,10 @@ int64_t faults_next_ns(const struct world *world);
 void faults_step(struct world *world);
 void faults_heal(struct world *world);
 bool faults_ruin(struct world *world);
+/* silent.c */
+void silent_fenced(struct world *world, struct sim_host *host, const struct err *err);
+void silent_after(struct world *world, struct sim_host *host);
+
 /* A host's node ended by itself, or its start was refused. */
 void faults_host_ended(struct world *world, struct sim_host *host);
 
