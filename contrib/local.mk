@@ -1,6 +1,6 @@
 # Setting up (run, check), and the checks on the house itself.
-EXTRA_DIST += contrib/check contrib/cover contrib/format contrib/lib.sh contrib/run contrib/tidy \
-	contrib/variant
+EXTRA_DIST += contrib/check contrib/cover contrib/fleet contrib/format contrib/lib.sh contrib/run \
+	contrib/tidy contrib/variant
 dist_check_SCRIPTS += contrib/test_tidy.sh contrib/test_house.sh
 TESTS += contrib/test_tidy.sh contrib/test_house.sh
 
