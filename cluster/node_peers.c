@@ -62,6 +62,23 @@ static void on_message(void *context, const struct raft_message *message)
     node->wake(node->wake_context);
 }
 
+/* Says nothing but that its sender is there. */
+enum { HERE_KIND = PEER_KIND_OWN + 48 };
+#define HERE_PERIOD_NS (1 * NS_PER_S)
+
+void node_peers_call(struct node *node, int64_t now)
+{
+    bool is_led = node->leader_lost_ns == 0 || now - node->leader_lost_ns < HERE_PERIOD_NS;
+    if (is_led || !node->peers || now < node->called_ns + HERE_PERIOD_NS)
+        return;
+    node->called_ns = now;
+    for (size_t i = 0; i < node->membership.count; i++)
+        if (node->membership.members[i].id != node->identity.member_id)
+            (void)!peers_send_frame(node->peers, node->membership.members[i].id, PEER_RAFT, HERE_KIND,
+                                    (struct bytes){0});
+}
+
+/* Every frame, of a kind that is unknown here too, counts as contact. */
 static void on_frame(void *context, raft_id from, uint32_t kind, struct bytes bytes)
 {
     struct node *node = context;

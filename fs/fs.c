@@ -42,6 +42,12 @@ bool fs_quorum_is_lost(struct fs *fs)
     return !status->has_quorum && status->quorum_lost_ns >= fs->options.timeo_ms * 1000000;
 }
 
+int64_t fs_wait_ms(struct fs *fs)
+{
+    int64_t timeo_ms = fs->options.timeo_ms;
+    return timeo_ms > FS_ELECTION_WAIT_MS && fs_quorum_is_lost(fs) ? FS_ELECTION_WAIT_MS : timeo_ms;
+}
+
 uint64_t fs_file_size_max(struct fs *fs)
 {
     uint64_t cluster = fs_status(fs)->file_size_max, own = fs->options.file_size_max;

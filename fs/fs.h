@@ -14,6 +14,8 @@
 #include "proto/base/trace.h"
 #include "proto/kv.h"
 
+#define FS_ELECTION_WAIT_MS 1000        /* longer than an election */
+
 enum fs_reads { FS_READS_STRICT, FS_READS_LOCAL };
 enum fs_locks { FS_LOCKS_CLUSTER, FS_LOCKS_LOCAL };
 
@@ -21,7 +23,7 @@ enum fs_locks { FS_LOCKS_CLUSTER, FS_LOCKS_LOCAL };
 struct fs_options {
     const char *prefix;                 /* default "/"; empty or ending in '/' */
     const char *snapshot_name;          /* ".snapshot" */
-    int64_t timeo_ms;                   /* how long a request waits for a quorum */
+    int64_t timeo_ms;                   /* how long a quorum is waited for */
     enum fs_reads reads;
     enum fs_locks locks;
     bool read_only;
@@ -115,6 +117,8 @@ int64_t fs_now_ms(void);                /* monotonic, coarse */
 const struct kv_status *fs_status(struct fs *fs);
 /* For as long as a request would wait: whoever begins to change something is told at once. */
 bool fs_quorum_is_lost(struct fs *fs);
+/* How long a request waits for a quorum: timeo; when it has been lost for as long, an election. */
+int64_t fs_wait_ms(struct fs *fs);
 /* Set again replaces; cancel of one that is not set is harmless (after fs_timer_init). */
 void fs_timer_init(struct fs_timer *timer, void (*fire)(struct fs_timer *timer));
 void fs_timer_set(struct fs *fs, struct fs_timer *timer, int64_t delay_ms);

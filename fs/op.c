@@ -201,7 +201,7 @@ struct kv_request *op_prepare(struct fs_op *op, enum kv_kind kind)
     memset(&op->kv, 0, sizeof(op->kv));
     op->kv.arena = arena;
     op->kv.kind = kind;
-    op->kv.timeout_ms = op->wait_ms ? op->wait_ms : op->fs->options.timeo_ms;
+    op->kv.timeout_ms = op->wait_ms ? op->wait_ms : fs_wait_ms(op->fs);
     return &op->kv;
 }
 

@@ -42,7 +42,7 @@ struct fs_op {
     void (*cancel)(struct fs_op *op);   /* while parked outside the kv: end it with EINTR; else NULL */
     struct list parked;                 /* the parker's list */
     uint32_t tries;
-    int64_t wait_ms;                    /* how long its requests wait for a quorum; 0: the mount's timeo */
+    int64_t wait_ms;                    /* how long its requests wait for a quorum; 0: fs_wait_ms */
     struct fs_file file;                /* of the last op_stat */
     struct bytes directory, base;       /* key of the last op_stat: directory + base */
     struct bytes raw;                   /* of op_take_name: the component, and how it is spelled */
@@ -112,7 +112,7 @@ void control_nothing(struct fs_op *op);
 
 /* ---- steps ---- */
 
-/* Clears op->kv for a new request of this kind (its timeout is the mount's timeo). */
+/* Clears op->kv for a new request of this kind (its timeout is fs_wait_ms). */
 struct kv_request *op_prepare(struct fs_op *op, enum kv_kind kind);
 /* Submits op->kv; step runs later, with its code. An op that was interrupted before gets CANCELED. */
 void op_submit(struct fs_op *op, op_step step);

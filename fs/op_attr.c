@@ -16,7 +16,6 @@
 #include "proto/base/check.h"
 
 #define BLOCK_SIZE 4096
-#define ROOT_WAIT_MS 1000       /* longer than an election */
 #define SMALL_FILE_BYTES 512    /* what df -i takes a further file for */
 
 /* ---- GETATTR ---- */
@@ -92,7 +91,7 @@ static void getattr_start(struct fs_op *op, enum err_code code)
 static void getattr_root(struct fs_op *op)
 {
     int64_t timeo_ms = op->fs->options.timeo_ms;
-    op->wait_ms = timeo_ms < ROOT_WAIT_MS ? timeo_ms : ROOT_WAIT_MS;
+    op->wait_ms = timeo_ms < FS_ELECTION_WAIT_MS ? timeo_ms : FS_ELECTION_WAIT_MS;
     op_stat(op, op->node, fs_status(op->fs)->has_quorum, getattr_on_stat);
 }
 

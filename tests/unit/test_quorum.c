@@ -242,6 +242,24 @@ static void test_the_root_is_not_waited_for_long(void **state)
     end_places(mount, &places);
 }
 
+/* Nobody wants to wait for each name that a program looks at. */
+static void test_who_comes_late_does_not_wait_long(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct places places;
+    make_places(mount, &places);
+    lose(mount, ELECTION_NS);
+    mount->direct.hold_reads = mount->direct.hold_writes = false;
+    assert_int_equal(wait_of_getattr(mount, places.folder), 5000);
+    lose(mount, LOST_NS);
+    mount->direct.has_no_leader = false;
+    assert_int_equal(wait_of_getattr(mount, places.folder), 1000);
+    mount->fs->options.timeo_ms = 300;
+    assert_int_equal(wait_of_getattr(mount, places.folder), 300);
+    regain(mount);
+    end_places(mount, &places);
+}
+
 /* The quorum is lost while the request waits: it does not know that yet when it begins. */
 static void test_a_quorum_that_goes_meanwhile(void **state)
 {
@@ -297,6 +315,7 @@ int main(void)
         WITH_MOUNT(test_whoever_waits_can_be_stopped),
         WITH_MOUNT(test_a_lost_quorum_is_told),
         WITH_MOUNT(test_the_root_is_not_waited_for_long),
+        WITH_MOUNT(test_who_comes_late_does_not_wait_long),
         WITH_MOUNT(test_a_quorum_that_goes_meanwhile),
         WITH_MOUNT(test_local_reads_go_on),
     };
