@@ -146,7 +146,7 @@ static enum err_code open_core(struct node *node, const struct node_options *opt
     node->raftlog.snapshot = snapshot_for_core;
     if (options->log_keep_entries)
         node->raftlog.keep_entries = options->log_keep_entries;
-    node_note_stamps(node, recovery->entries, recovery->entry_count);
+    node_note_entries(node, recovery->entries, recovery->entry_count);
     struct raft_config config = {
         .id = node->identity.member_id,
         .election_tick = ELECTION_TICKS,
@@ -249,6 +249,8 @@ static struct node *node_new(const struct node_options *options)
     node->leader_lost_ns = node->next_tick_ns;
     rand_init(&node->rand, options->seed);
     proposer_init(&node->proposer, store_clock(node->store), node->trace);
+    pending_init(&node->pending, &node->raftlog);
+    node->proposer.pending = &node->pending;
     reads_init(&node->reads);
     list_init(&node->compaction.waiting);
     watches_open(node, options->seed);
@@ -380,7 +382,7 @@ static void on_message(struct node *node, const struct raft_message *message)
     if (message->to == RAFT_APPEND_THREAD) {
         if (message->snapshot)
             transfer_marked(node, message->snapshot);
-        node_note_stamps(node, message->entries, message->entry_count);
+        node_note_entries(node, message->entries, message->entry_count);
         node_core_failed(node, logwriter_queue(&node->writer, message));
     } else if (message->to == RAFT_APPLY_THREAD) {
         node_core_failed(node, applier_queue(&node->applier, message));

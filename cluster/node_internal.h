@@ -110,6 +110,7 @@ struct node {
     struct logwriter writer;
     struct applier applier;
     struct proposer proposer;
+    struct pending pending;
     struct leases leases;
     struct reads reads;
     struct snapshotter snapshotter;
@@ -192,8 +193,8 @@ static inline void node_peers_flush(struct node *node)
         peers_flush(node->peers);
 }
 void node_peers_close(struct node *node);
-/* Notes the stamps of entries that go into the log: a leader's floor. */
-void node_note_stamps(struct node *node, const struct entry *entries, size_t count);
+/* Entries go into the log: their stamps are a leader's floor, and what they ask for need not be repeated. */
+void node_note_entries(struct node *node, const struct entry *entries, size_t count);
 
 /* node_divergence.c */
 bool divergence_is_frame(uint32_t kind);

@@ -6,16 +6,19 @@
 #include "cluster/node_internal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
+#include "proto/base/mem.h"
 #include "proto/kv_pb.h"
 
 #define RESET_CAMPAIGN_NS (20 * NS_PER_MS)  /* at most, between a leader's reset and a pre-vote */
 
-/* ---- stamps ---- */
+/* ---- entries ---- */
 
-void node_note_stamps(struct node *node, const struct entry *entries, size_t count)
+void node_note_entries(struct node *node, const struct entry *entries, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+        pending_note(&node->pending, &entries[i]);
         kv_time stamp = entries[i].type == ENTRY_NORMAL ? entry_stamp(blob_bytes(entries[i].payload))
                                                         : 0;
         if (stamp > node->proposer.last_stamp)
@@ -40,13 +43,45 @@ static bool stamp_all(struct node *node, const struct raft_message *message)
 
 /* ---- what comes ---- */
 
+static bool is_held(const struct node *node, const struct entry *entry)
+{
+    return pending_holds(&node->pending, entry, raft_applied(node->raft));
+}
+
+static enum err_code step_stamped(struct node *node, const struct raft_message *message)
+{
+    return stamp_all(node, message) ? raft_step(node->raft, message) : ERR_INVALID;
+}
+
+/* Without what stands in the log already: who repeats it will be told when it is applied. */
+static enum err_code step_proposal(struct node *node, const struct raft_message *message)
+{
+    struct raft_message rest = *message;
+    size_t held = 0;
+    for (size_t i = 0; i < message->entry_count; i++)
+        held += is_held(node, &message->entries[i]);
+    if (held == 0)
+        return step_stamped(node, message);
+    if (held == message->entry_count)
+        return ERR_OK;
+    struct entry *entries = mem_xalloc((message->entry_count - held) * sizeof *entries);
+    rest.entries = entries;
+    rest.entry_count = 0;
+    for (size_t i = 0; i < message->entry_count; i++)
+        if (!is_held(node, &message->entries[i]))
+            entries[rest.entry_count++] = message->entries[i];
+    enum err_code code = step_stamped(node, &rest);
+    free(entries);
+    return code;
+}
+
 static void step(struct node *node, const struct raft_message *message)
 {
     enum err_code code = ERR_OK;
     if (message->type == RAFT_MSG_SNAP)
         code = transfer_offered(node, message);
     else if (message->type == RAFT_MSG_PROP && raft_role(node->raft) == RAFT_LEADER)
-        code = stamp_all(node, message) ? raft_step(node->raft, message) : ERR_INVALID;
+        code = step_proposal(node, message);
     else
         code = raft_step(node->raft, message);
     node_core_failed(node, code);

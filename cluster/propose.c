@@ -2,7 +2,6 @@
 
 #include "proto/base/limits.h"
 #include "proto/base/mutant.h"
-#include "proto/base/varint.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -163,6 +162,14 @@ enum err_code proposer_propose_again(struct proposer *proposer, struct raft *raf
     return propose_one(proposer, raft, blob_copy(blob_bytes(payload)), wall_ns);
 }
 
+/* Whether it stands in the log, and will be told here. Of a member that follows that is so only as long as its
+ * log is the leader's. */
+static bool is_held(const struct proposer *proposer, const struct raft *raft, struct blob *payload)
+{
+    struct entry entry = {.type = ENTRY_NORMAL, .payload = payload};
+    return proposer->pending && pending_holds(proposer->pending, &entry, raft_applied(raft));
+}
+
 static bool dropped(enum err_code code) { return code == ERR_NO_LEADER || code == ERR_BUSY; }
 
 static enum err_code open_session(struct proposer *proposer, struct raft *raft, kv_time wall_ns,
@@ -171,12 +178,20 @@ static enum err_code open_session(struct proposer *proposer, struct raft *raft, 
     if (proposer->nonce && wall_ns >= proposer->opening_since_ns &&
         wall_ns - proposer->opening_since_ns < SESSION_OPEN_PATIENCE_NS)
         return ERR_OK;
-    struct entry_request request = {.kind = ENTRY_SESSION_OPEN, .number = nonce};
-    enum err_code code = proposer_propose_own(proposer, raft, &request, wall_ns);
+    struct entry_request request = {.kind = ENTRY_SESSION_OPEN,
+                                    .number = proposer->nonce ? proposer->nonce : nonce};
+    struct blob *payload = entry_request_encode(&request);
+    enum err_code code = ERR_OK;
+    if (is_held(proposer, raft, payload)) {
+        blob_unref(payload);
+    } else {
+        code = propose_one(proposer, raft, payload, wall_ns);
+        if (code == ERR_OK)
+            TRACE(proposer->trace, "propose session-open");
+    }
     if (code == ERR_OK) {
-        proposer->nonce = nonce;
+        proposer->nonce = request.number;
         proposer->opening_since_ns = wall_ns;
-        TRACE(proposer->trace, "propose session-open");
     }
     return dropped(code) ? ERR_OK : code;
 }
@@ -261,37 +276,22 @@ enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, int64_
 enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, int64_t now_ns,
                               int64_t before_ns, kv_time wall_ns)
 {
+    bool leads = raft_role(raft) == RAFT_LEADER;
     if (!before_ns)
-        proposer->nonce = 0;
+        proposer->opening_since_ns = 0;
     enum err_code code = ERR_OK;
     for (uint64_t number = proposer->lowest_open;
          code == ERR_OK && number < proposer->next_number; number++) {
         struct proposal *proposal = slot(proposer, number);
         if (!proposal->payload || (before_ns && proposal->sent_ns > before_ns))
             continue;
+        proposal->sent_ns = now_ns;
+        if ((leads || before_ns) && is_held(proposer, raft, proposal->payload))
+            continue;
         code = proposer_propose_again(proposer, raft, proposal->payload, wall_ns);
         proposal->repeated = true;
-        proposal->sent_ns = now_ns;
     }
     return dropped(code) ? ERR_OK : code;
-}
-
-/* Reads session and number, the first two fields of an encoded request, without decoding the rest. */
-static bool peek(const struct entry *entry, uint64_t *ret_session, uint64_t *ret_number)
-{
-    struct bytes from = bytes_skip(blob_bytes(entry->payload), ENTRY_STAMP_SIZE);
-    uint64_t values[2] = {0, 0};
-    for (uint8_t field = 1; field <= 2; field++) {
-        if (from.size == 0 || from.data[0] != field << 3)
-            continue;
-        size_t size = varint_decode(from.data + 1, from.size - 1, &values[field - 1]);
-        if (size == 0)
-            return false;
-        from = bytes_skip(from, 1 + size);
-    }
-    *ret_session = values[0];
-    *ret_number = values[1];
-    return true;
 }
 
 static struct proposal *find(struct proposer *proposer, uint64_t session, uint64_t number)
@@ -305,7 +305,7 @@ static struct proposal *find(struct proposer *proposer, uint64_t session, uint64
 static const struct kv_request *waiter(const struct proposer *proposer, const struct entry *entry)
 {
     uint64_t session = 0, number = 0;
-    if (entry->type != ENTRY_NORMAL || !peek(entry, &session, &number))
+    if (!pending_name(entry, &session, &number))
         return NULL;
     const struct proposal *proposal = find((struct proposer *)proposer, session, number);
     return proposal ? proposal->request : NULL;

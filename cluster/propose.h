@@ -16,6 +16,7 @@
 #ifndef CLUSTER_PROPOSE_H
 #define CLUSTER_PROPOSE_H
 
+#include "cluster/pending.h"
 #include "cluster/raft/raft.h"
 #include "mvcc/store.h"
 #include "proto/kv.h"
@@ -42,6 +43,7 @@ struct proposer {
     int64_t opening_since_ns;
     kv_time last_stamp;
     struct list answered;               /* kv_requests whose done is to be called, in order */
+    const struct pending *pending;      /* what need not be repeated; NULL: everything is */
     struct trace *trace;
 };
 
@@ -63,7 +65,7 @@ void proposer_cancel(struct proposer *proposer, struct kv_request *request);
 enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, int64_t now_ns,
                             kv_time wall_ns, uint64_t nonce) MUST_USE;
 /* What is open and was sent before that time is proposed again; 0: everything, as after leadership has
- * moved. */
+ * moved. Not what stands in the leader's log, as far as is known here. */
 enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, int64_t now_ns,
                               int64_t before_ns, kv_time wall_ns) MUST_USE;
 /* The stamp of the next entry: above every earlier one. */

@@ -161,6 +161,16 @@ void raftlog_reset(struct raftlog *log, raft_index before_index, raft_term befor
     log->hold_above = 0;
 }
 
+raft_index raftlog_spare(const struct raftlog *log, const struct raft_status *status, raft_index index)
+{
+    for (size_t i = 0; i < status->progress_count && log->bytes <= RAFTLOG_HOLD_BYTES; i++) {
+        const struct raft_progress_status *progress = &status->progress[i];
+        if (progress->state == RAFT_REPLICATE && progress->recent_active && progress->match < index)
+            index = progress->match;
+    }
+    return index;
+}
+
 void raftlog_compact(struct raftlog *log, raft_index index)
 {
     CHECK(index <= raftlog_last(log) || index <= log->before_index);

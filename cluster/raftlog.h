@@ -1,6 +1,6 @@
 /* Raft storage: the entries that core and peers read, in memory; what of them is durable the log (wal)
  * knows. Holds everything above the last checkpoint, and below it at most RAFTLOG_KEEP_ENTRIES entries
- * and RAFTLOG_KEEP_BYTES bytes for slow members.
+ * and RAFTLOG_KEEP_BYTES bytes for slow members, or RAFTLOG_HOLD_BYTES for one that is being sent them.
  *
  * Invariants
  *   - An entry is here only after the log has flushed it (etcd I4): raftlog_append is called by the
@@ -40,6 +40,9 @@ void raftlog_release(struct raftlog *log);
 void raftlog_append(struct raftlog *log, const struct entry *entries, size_t count);
 /* A snapshot was installed: the log begins anew after it. */
 void raftlog_reset(struct raftlog *log, raft_index before_index, raft_term before_term);
+/* index, or less: what a leader is sending to members that answer stays, as long as it takes no more than
+ * RAFTLOG_HOLD_BYTES; else they would need a snapshot in the middle of catching up. */
+raft_index raftlog_spare(const struct raftlog *log, const struct raft_status *status, raft_index index);
 /* Drops entries from the front so that no more than the bounds stay at or below index. Nothing happens
  * when index is below the first. */
 void raftlog_compact(struct raftlog *log, raft_index index);

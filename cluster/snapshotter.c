@@ -152,8 +152,10 @@ void snapshotter_release_log(struct node *node)
     wal_get_stats(node->wal, &stats);
     if (stats.mark_index <= node->snapshotter.released || node->writer.installing)
         return;         /* an installed snapshot's mark counts once its store is in place */
+    struct raft_status status;
+    raft_status(node->raft, &status);
     node->snapshotter.released = stats.mark_index;
-    raftlog_compact(&node->raftlog, stats.mark_index);
+    raftlog_compact(&node->raftlog, raftlog_spare(&node->raftlog, &status, stats.mark_index));
     wal_release(node->wal, stats.mark_index);
 }
 

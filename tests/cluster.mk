@@ -11,6 +11,10 @@ libsimnet_a_SOURCES = \
 	tests/sim/sim_net.c tests/sim/sim_net.h \
 	tests/sim/sim_net_faults.c tests/sim/sim_net_internal.h
 
+UNIT += tests/unit/test_pending
+tests_unit_test_pending_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_pending_LDADD = $(CLUSTER_LDADD)
+
 UNIT += tests/unit/test_raftlog
 tests_unit_test_raftlog_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_raftlog_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)

@@ -32,7 +32,7 @@
 #define APPLY_LAG_BYTES_MAX (64 * MIB)
 #define RAFTLOG_KEEP_ENTRIES 5000       /* below the checkpoint, for slow members */
 #define RAFTLOG_KEEP_BYTES (32 * MIB)
-#define RAFTLOG_HOLD_BYTES (256 * MIB)  /* in memory, for a member that is being sent a snapshot */
+#define RAFTLOG_HOLD_BYTES (256 * MIB)  /* in memory, for a member that is being sent entries, or a snapshot */
 #define MESSAGE_SIZE_MAX (1 * MIB)      /* one append message (etcd's MaxSizePerMsg) */
 #define INFLIGHT_MESSAGES_MAX 512       /* etcd's MaxInflightMsgs */
 #define TRANSFER_CHUNK_BYTES (256 * KIB) /* of a state that travels: asked for, sent and written at once */

@@ -68,6 +68,23 @@ static void compaction_keeps_what_slow_members_need(void **state)
     raftlog_release(&log);
 }
 
+/* 1 is the leader; 2 catches up; 3 answers no more; 4 is to be found out; 5 gets a snapshot. */
+static void what_is_being_sent_stays(void **state)
+{
+    struct raft_status status = {.progress_count = 5,
+                                 .progress = {{1, 90, 91, RAFT_REPLICATE, 0, true, false, false, false, 0},
+                                              {2, 40, 60, RAFT_REPLICATE, 0, true, false, false, false, 0},
+                                              {3, 10, 11, RAFT_REPLICATE, 0, false, false, false, false, 0},
+                                              {4, 0, 20, RAFT_PROBE, 0, true, false, false, false, 0},
+                                              {5, 0, 1, RAFT_SNAPSHOT, 80, true, true, false, false, 0}}};
+    struct raftlog log = {0};
+    (void)state;
+    assert_int_equal(raftlog_spare(&log, &status, 80), 40);
+    assert_int_equal(raftlog_spare(&log, &status, 30), 30);
+    log.bytes = RAFTLOG_HOLD_BYTES + 1;
+    assert_int_equal(raftlog_spare(&log, &status, 80), 80);
+}
+
 static void compaction_is_bounded_by_bytes_too(void **state)
 {
     (void)state;
@@ -87,6 +104,7 @@ int main(void)
         cmocka_unit_test(a_lower_index_cuts_off_the_rest),
         cmocka_unit_test(compaction_keeps_what_slow_members_need),
         cmocka_unit_test(compaction_is_bounded_by_bytes_too),
+        cmocka_unit_test(what_is_being_sent_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
