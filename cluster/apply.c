@@ -242,7 +242,7 @@ static enum err_code configure(struct applier *applier, const struct entry *entr
         code = raft_apply_conf_change(applier->raft, &ret->change, &state, &ret->err);
     if (code == ERR_OK) {
         membership_update(applier->membership, &ret->change, &ret->context);
-        membership_apply(applier->membership, &ret->context, &state);
+        membership_apply(applier->membership, entry->index, &ret->context, &state);
     }
     return code;
 }

@@ -7,7 +7,9 @@
  *        ◀──────────────────────────── ANSWER ───────────────────────┘
  *
  * A repeated ASK finds its work, or finds done what it asks for: both are fine. When the leader goes, its
- * work ends with it or is finished by the change it submitted; the asker asks the next one.
+ * work ends with it or is finished by the change it submitted; the asker asks the next one. A change that
+ * another one overtook was judged by a membership that is no more: nothing is answered, and the next ASK is
+ * judged anew.
  */
 #include "cluster/node_internal.h"
 
@@ -142,7 +144,8 @@ static void work_end(struct ask_work *work, enum err_code code, const struct err
     node->asks.work_count--;
     TRACE(node->trace, "ask done kind=%" PRIu32 " id=%" PRIu64 " code=%s", work->ask.kind, work->id,
           err_name(code));
-    answer(node, work->from, work->ask.number, code, err ? err->text : "", work->id);
+    if (code != ERR_CONFLICT)
+        answer(node, work->from, work->ask.number, code, err ? err->text : "", work->id);
     free(work);
 }
 

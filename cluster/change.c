@@ -1,8 +1,9 @@
 /* Changes of the membership: asked for here, proposed until they are seen in the log.
  *
  * The leader may drop a change (one is pending) or put an empty entry in its place, and a forwarded one
- * may be lost; so it is proposed again every CHANGE_RETRY_NS. Several copies may then be applied: the
- * first answers whoever asked, the others find nobody, and what they ask for is there already.
+ * may be lost; so it is proposed again every CHANGE_RETRY_NS. Several copies may then come to be in the log,
+ * some of them late. All say on which membership the change was decided, so the first moves it on, and
+ * answers whoever asked, and the others are refused on every member (membership.h, M6).
  *
  * A member that is alone says so no longer as soon as a change is asked for, and proposes it when what a
  * mount believed because of that has run out (proto/kv.h, KV_ALONE_MS).
@@ -33,6 +34,7 @@ void node_change_submit(struct node *node, struct node_change *change)
         change->timeout_ms ? change->timeout_ms * NS_PER_MS : node->timeo_ns;
     change->members.token[0] = node->identity.member_id ^ node->identity.generation;
     change->members.token[1] = rand_u64(&node->rand) << 20 | (++node->change_count & 0xfffff);
+    change->members.decided_on = node->membership.index;
     change->deadline_ns = node_now(node) + timeout_ns;
     change->tried_ns = INT64_MIN;
     change->was_proposed = false;

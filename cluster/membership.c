@@ -6,6 +6,7 @@
 
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 #include "proto/wire.h"
 
 static void put_tag(struct buf *ret, uint32_t number, enum wire_type type)
@@ -175,11 +176,23 @@ static enum err_code check_one(const struct membership *membership,
     return ERR_OK;
 }
 
+/* M6. */
+static enum err_code check_decided_on(const struct membership *membership,
+                                      const struct membership_context *context, struct err *err)
+{
+    bool is_asked_for = context->token[0] || context->token[1];
+    if (!is_asked_for || context->decided_on == membership->index || MUTANT(CHANGE_COMES_LATE))
+        return ERR_OK;
+    return err_set(err, ERR_CONFLICT,
+                   "the members have changed at entry %" PRIu64 ", and this was decided by what entry "
+                   "%" PRIu64 " made of them", membership->index, context->decided_on);
+}
+
 enum err_code membership_check(const struct membership *membership,
                                const struct raft_conf_change *change,
                                const struct membership_context *context, struct err *err)
 {
-    enum err_code code = ERR_OK;
+    enum err_code code = check_decided_on(membership, context, err);
     for (size_t i = 0; code == ERR_OK && i < change->count; i++)
         code = check_one(membership, &change->changes[i], context, err);
     return code;
@@ -240,9 +253,11 @@ void membership_update(struct membership *membership, const struct raft_conf_cha
     }
 }
 
-void membership_apply(struct membership *membership, const struct membership_context *context,
+void membership_apply(struct membership *membership, raft_index index,
+                      const struct membership_context *context,
                       const struct raft_conf_state *configuration)
 {
+    membership->index = index;
     membership->configuration = *configuration;
     drop_those_gone(membership);
     add_all(membership, &configuration->voters, context);
@@ -277,6 +292,7 @@ void membership_encode(const struct membership *membership, struct buf *ret)
         membership_member_encode(&membership->members[i], 2, ret);
     for (size_t i = 0; i < membership->removed_count; i++)
         put_u64(ret, 3, membership->removed[i]);
+    put_u64(ret, 4, membership->index);
 }
 
 void membership_context_encode(const struct membership_context *context, struct buf *ret)
@@ -285,6 +301,7 @@ void membership_context_encode(const struct membership_context *context, struct 
         put_u64(ret, (uint32_t)i + 1, context->token[i]);
     for (size_t i = 0; i < context->count; i++)
         membership_member_encode(&context->members[i], 3, ret);
+    put_u64(ret, 4, context->decided_on);
 }
 
 static void text_take(struct cursor *cursor, const struct wire_field *field, char *to, size_t size)
@@ -369,6 +386,7 @@ enum err_code membership_decode(struct bytes from, struct membership *ret, struc
             take_member(&cursor, &field, ret->members, &ret->count, RAFT_MEMBERS_MAX);
             break;
         case 3: take_removed(&cursor, &field, ret); break;
+        case 4: ret->index = wire_u64(&cursor, &field); break;
         }
     if (!cursor.failed && is_sound(ret))
         return ERR_OK;
@@ -388,6 +406,7 @@ enum err_code membership_context_decode(struct bytes from, struct membership_con
         case 3:
             take_member(&cursor, &field, ret->members, &ret->count, RAFT_CHANGES_MAX);
             break;
+        case 4: ret->decided_on = wire_u64(&cursor, &field); break;
         }
     return cursor.failed ? ERR_CORRUPT : ERR_OK;
 }

@@ -15,6 +15,9 @@
  *       updated takes nobody's.
  *   M5  a member's generation changes once at most, from MEMBER_RESERVED to that of the folder that joins
  *       as it.
+ *   M6  a change that somebody asked for counts only where the membership is still the one that it was
+ *       decided on. A change is proposed again until it is seen, so copies of it may come late: all of them
+ *       together act once at most, and none undoes what came after it.
  *
  * Threads: none of its own; a struct belongs to whoever holds it.
  */
@@ -42,6 +45,7 @@ struct membership {
     struct membership_member members[RAFT_MEMBERS_MAX];
     raft_id *removed;               /* ascending; owned */
     size_t removed_count;
+    raft_index index;               /* of the entry that changed it last; 0: not known, or nobody's yet */
 };
 
 void membership_release(struct membership *membership);
@@ -59,7 +63,8 @@ bool membership_is_voter(const struct membership *membership, raft_id id);
 
 /* What a configuration entry's context says beside the change itself. */
 struct membership_context {
-    uint64_t token[2];              /* of whoever asked, to be found again; zeros: nobody */
+    uint64_t token[2];              /* of whoever asked, to be found again; zeros: nobody, the core's own */
+    raft_index decided_on;          /* index of the membership that whoever asked saw; with a token */
     size_t count;                   /* of those it adds or updates: others are passed over */
     struct membership_member members[RAFT_CHANGES_MAX];
 };
@@ -68,6 +73,7 @@ struct membership_context {
  *   INVALID   the id was removed earlier; it is added, is no member, and the context has no record of it
  *   NOT_FOUND the change removes or updates somebody who is no member
  *   EXISTS    it would break M4 or M5; the text says whose name, address or folder that is
+ *   CONFLICT  it was decided on another membership than this one (M6)
  * The core may refuse it still. */
 enum err_code membership_check(const struct membership *membership,
                                const struct raft_conf_change *change,
@@ -75,8 +81,9 @@ enum err_code membership_check(const struct membership *membership,
 /* After the core took it: the records of those that are updated. */
 void membership_update(struct membership *membership, const struct raft_conf_change *change,
                        const struct membership_context *context);
-/* After the core took it: configuration is what holds from now on. */
-void membership_apply(struct membership *membership, const struct membership_context *context,
+/* After the core took it: configuration is what holds from the entry at index on. */
+void membership_apply(struct membership *membership, raft_index index,
+                      const struct membership_context *context,
                       const struct raft_conf_state *configuration);
 
 /* One record, as a field of that number; and what stands in such a field. False: malformed. */

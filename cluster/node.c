@@ -324,7 +324,7 @@ static void first_membership(const struct membership_member *members, size_t cou
         context.members[i] = members[i];
         CHECK(raft_id_set_add(&configuration.voters, members[i].id));
     }
-    membership_apply(ret, &context, &configuration);
+    membership_apply(ret, 1, &context, &configuration);
 }
 
 enum err_code node_bootstrap(struct store *store, struct wal *wal,

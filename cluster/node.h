@@ -116,7 +116,7 @@ enum err_code node_bootstrap(struct store *store, struct wal *wal,
 /* ---- who belongs to the cluster ---- */
 
 /* A change of the membership, asked for; embedded in its caller, who keeps it until done has run. It is
- * proposed again until it is seen in the log, and acts once: whoever applies it finds its token. */
+ * proposed again until it is seen in the log, and acts once, on the membership that this member knows now. */
 struct node_change {
     struct raft_conf_change change;     /* context is filled in here */
     struct membership_context members;  /* records of those it adds; the token is filled in here */
@@ -132,6 +132,8 @@ struct node_change {
 
 /* The callback runs once, on the loop, never inside this call. Errors:
  *   INVALID, NOT_FOUND, EXISTS   what membership_check and the core say when it is applied
+ *   CONFLICT                     the membership is another now; by this very change where a snapshot took
+ *                                the place of the entry that made it: whoever asks again looks first
  *   NO_LEADER, CLOSING           nothing happened
  *   TIMEOUT                      it may have happened, or happen yet */
 void node_change_submit(struct node *node, struct node_change *change);

@@ -95,7 +95,7 @@ static void members_of(const struct raft_conf_state *configuration, const struct
 {
     struct membership *membership = mem_xzalloc(sizeof *membership);
     struct membership_context *nobody = mem_xzalloc(sizeof *nobody);
-    membership_apply(membership, nobody, configuration);
+    membership_apply(membership, 0, nobody, configuration);
     for (size_t i = 0; i < membership->count; i++) {
         const struct membership_member *one = membership_find(known, membership->members[i].id);
         if (one)

@@ -46,6 +46,7 @@
     /* configuration changes */                                                                    \
     X(CHANGE_WHILE_PENDING, "a second change is accepted while one is pending")                    \
     X(CHANGE_COUNTS_EARLY, "a leader counts by a change that is not committed")                    \
+    X(CHANGE_COMES_LATE, "a late copy of a change counts on members that it was not decided on")   \
     /* reads */                                                                                    \
     X(READ_BEFORE_OWN_COMMIT, "a leader answers reads before it commits in its term")              \
     X(READ_WITHOUT_QUORUM, "a leader answers reads without asking whether it leads")               \

@@ -584,6 +584,33 @@ static void what_would_lose_the_quorum_is_refused(void **state)
     end();
 }
 
+/* A member forwarded its request for the newcomer twice, and the second copy was long on its way. */
+static void a_late_copy_of_a_change_demotes_nobody(void **state)
+{
+    struct membership_context context = {
+        .token = {7, 7}, .decided_on = 1, .count = 1, .members = {record_of(4)}};
+    struct raft_conf_change add = {.count = 1, .changes = {{RAFT_CHANGE_ADD_LEARNER, 4}}};
+    struct buf encoded = {0};
+    (void)state;
+    three_that_serve(11);
+    new_folder(4);
+    assert_ok(join_as(4, "h:1", record_of(4)));
+    up_as_joined(4);
+    assert_true(run_until(joiner_votes));
+    places[4].arrival.options.stays_learner = true;             /* it does not ask for its vote again */
+    struct node *node = node_of(leader());
+    raft_index before = raft_committed(node_raft(node));
+    membership_context_encode(&context, &encoded);
+    add.context = buf_bytes(&encoded);
+    assert_ok(raft_propose_conf_change(node->raft, &add, false));
+    run_for(2 * NS_PER_S);
+    assert_true(raft_applied(node_raft(node)) > before);
+    assert_int_equal(node_membership(node)->configuration.voters.count, 4);
+    assert_int_equal(node_membership(node)->configuration.learners.count, 0);
+    buf_release(&encoded);
+    end();
+}
+
 /* Asked of the one that goes, and of one that is killed before it can say so. */
 static void whoever_is_removed_says_so_and_ends(void **state)
 {
@@ -621,6 +648,7 @@ int main(void)
         cmocka_unit_test(joiners_that_are_refused),
         cmocka_unit_test(a_reserved_place_is_taken_once),
         cmocka_unit_test(what_would_lose_the_quorum_is_refused),
+        cmocka_unit_test(a_late_copy_of_a_change_demotes_nobody),
         cmocka_unit_test(whoever_is_removed_says_so_and_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

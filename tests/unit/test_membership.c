@@ -24,7 +24,7 @@ static void begin(struct membership *membership)
     struct raft_conf_state state = {0};
     ids(&state.voters, 3, (raft_id[]){1, 2, 3});
     *membership = (struct membership){0};
-    membership_apply(membership, &context, &state);
+    membership_apply(membership, 1, &context, &state);
 }
 
 static struct raft_conf_change one(enum raft_change_type type, raft_id id)
@@ -46,7 +46,7 @@ static void test_members_follow_the_configuration(void **state)
     struct raft_conf_state next = membership.configuration;
     raft_id_set_remove(&next.voters, 1);
     assert_true(raft_id_set_add(&next.learners, 4));
-    membership_apply(&membership, &context, &next);
+    membership_apply(&membership, 2, &context, &next);
     assert_int_equal(membership.count, 3);
     assert_null(membership_find(&membership, 1));
     assert_true(membership_was_removed(&membership, 1));
@@ -66,12 +66,12 @@ static void test_an_outgoing_voter_is_still_a_member(void **state)
     struct raft_conf_state joint = membership.configuration;
     joint.voters_outgoing = joint.voters;
     raft_id_set_remove(&joint.voters, 3);
-    membership_apply(&membership, &nobody, &joint);
+    membership_apply(&membership, 2, &nobody, &joint);
     assert_non_null(membership_find(&membership, 3));
     assert_true(membership_is_voter(&membership, 3));
     assert_false(membership_was_removed(&membership, 3));
     joint.voters_outgoing = (struct raft_id_set){0};
-    membership_apply(&membership, &nobody, &joint);
+    membership_apply(&membership, 2, &nobody, &joint);
     assert_null(membership_find(&membership, 3));
     assert_true(membership_was_removed(&membership, 3));
     membership_release(&membership);
@@ -94,7 +94,7 @@ static void test_what_is_refused(void **state)
     begin(&membership);
     struct raft_conf_state without = membership.configuration;
     raft_id_set_remove(&without.voters, 1);
-    membership_apply(&membership, &(struct membership_context){0}, &without);
+    membership_apply(&membership, 2, &(struct membership_context){0}, &without);
 
     check_refused(&membership, one(RAFT_CHANGE_ADD_VOTER, 1), ERR_INVALID, "never comes back");
     check_refused(&membership, one(RAFT_CHANGE_ADD_LEARNER, 1), ERR_INVALID, "never comes back");
@@ -161,7 +161,7 @@ static void test_names_addresses_and_folders_are_of_one_member(void **state)
     context = (struct membership_context){.count = 1, .members = {record(4)}};
     context.members[0].generation = MEMBER_RESERVED;
     assert_true(raft_id_set_add(&next.learners, 4));
-    membership_apply(&membership, &context, &next);
+    membership_apply(&membership, 2, &context, &next);
     struct membership_member taken = record(4);
     taken.generation = 55;
     assert_int_equal(update(&membership, taken, &err), ERR_OK);
@@ -202,21 +202,23 @@ static void test_the_wire(void **state)
     begin(&membership);
     struct raft_conf_state without = membership.configuration;
     raft_id_set_remove(&without.voters, 2);
-    membership_apply(&membership, &(struct membership_context){0}, &without);
+    membership_apply(&membership, 2, &(struct membership_context){0}, &without);
     membership_encode(&membership, &encoded);
     assert_int_equal(membership_decode(buf_bytes(&encoded), &back, NULL), ERR_OK);
     membership_encode(&back, &again);
     assert_true(bytes_equal(buf_bytes(&encoded), buf_bytes(&again)));
     assert_true(membership_was_removed(&back, 2));
+    assert_int_equal(back.index, 2);
     membership_copy(&copy, &back);
     assert_true(copy.removed != back.removed && membership_was_removed(&copy, 2));
 
     struct membership_context context = {
-        .token = {7, UINT64_MAX}, .count = 1, .members = {record(5)}}, decoded;
+        .token = {7, UINT64_MAX}, .decided_on = 300, .count = 1, .members = {record(5)}}, decoded;
     buf_clear(&encoded);
     membership_context_encode(&context, &encoded);
     assert_int_equal(membership_context_decode(buf_bytes(&encoded), &decoded), ERR_OK);
     assert_int_equal(decoded.token[1], UINT64_MAX);
+    assert_int_equal(decoded.decided_on, 300);
     assert_int_equal(decoded.count, 1);
     assert_string_equal(decoded.members[0].name, "name5");
     assert_int_equal(membership_context_decode(BYTES_EMPTY, &decoded), ERR_OK);
@@ -228,6 +230,36 @@ static void test_the_wire(void **state)
     membership_release(&membership);
     membership_release(&back);
     membership_release(&copy);
+}
+
+/* Copies of a change that come after it, and after what was decided next. */
+static void test_a_late_copy_is_refused(void **state)
+{
+    (void)state;
+    struct membership membership;
+    struct membership_context adds = {
+        .token = {7, 1}, .decided_on = 1, .count = 1, .members = {record(4)}};
+    const struct membership_context promotes = {.token = {7, 2}, .decided_on = 5}, own = {.count = 0};
+    const struct raft_conf_change add = one(RAFT_CHANGE_ADD_LEARNER, 4),
+                                  promote = one(RAFT_CHANGE_ADD_VOTER, 4);
+    struct err err = {0};
+    begin(&membership);
+    struct raft_conf_state next = membership.configuration;
+    assert_int_equal(membership_check(&membership, &add, &adds, NULL), ERR_OK);
+    assert_true(raft_id_set_add(&next.learners, 4));
+    membership_apply(&membership, 5, &adds, &next);
+    assert_int_equal(membership_check(&membership, &add, &adds, &err), ERR_CONFLICT);
+    assert_non_null(strstr(err.text, "changed at entry 5"));
+    assert_int_equal(membership_check(&membership, &promote, &promotes, NULL), ERR_OK);
+    raft_id_set_remove(&next.learners, 4);
+    assert_true(raft_id_set_add(&next.voters, 4));
+    membership_apply(&membership, 9, &promotes, &next);
+    assert_int_equal(membership_check(&membership, &add, &adds, NULL), ERR_CONFLICT);
+    assert_int_equal(membership_check(&membership, &promote, &promotes, NULL), ERR_CONFLICT);
+    assert_int_equal(membership_check(&membership, &promote, &own, NULL), ERR_OK);
+    adds.decided_on = 9;        /* asked for as things are now: that is another decision */
+    assert_int_equal(membership_check(&membership, &add, &adds, NULL), ERR_OK);
+    membership_release(&membership);
 }
 
 /* Every cut and every flipped bit is refused, or is a sound membership. */
@@ -269,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_names_addresses_and_folders_are_of_one_member),
         cmocka_unit_test(test_members_are_found_by_name_or_id),
         cmocka_unit_test(test_the_wire),
+        cmocka_unit_test(test_a_late_copy_is_refused),
         cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
