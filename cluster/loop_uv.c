@@ -122,8 +122,8 @@ static void arm_timer(struct member *member)
         uv_timer_stop(&member->timer);
         return;
     }
-    int64_t delay_ns = next - clock_monotonic_ns(clock_system());
-    uint64_t delay_ms = delay_ns > 0 ? (uint64_t)((delay_ns + NS_PER_MS - 1) / NS_PER_MS) : 0;
+    int64_t now = clock_monotonic_ns(clock_system());
+    uint64_t delay_ms = next > now ? (uint64_t)(next - now + NS_PER_MS - 1) / NS_PER_MS : 0;
     uv_timer_start(&member->timer, on_timer, delay_ms, 0);
 }
 

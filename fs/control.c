@@ -103,22 +103,44 @@ void control_lookup(struct fs_op *op)
 
 static bool is_stream(const struct fs_op *op) { return !control_files[op->node->control].text; }
 
+struct text {
+    struct list link;           /* of fs->texts */
+    struct buf bytes;
+};
+
+static struct text *text_of(const struct fs_op *op)
+{
+    return (struct text *)(uintptr_t)op->request.handle;
+}
+
+static void text_free(struct text *text)
+{
+    list_remove(&text->link);
+    buf_release(&text->bytes);
+    free(text);
+}
+
 static void text_open(struct fs_op *op)
 {
-    struct buf *text = mem_xzalloc(sizeof(*text));
-    control_files[op->node->control].text(op->fs, text);
+    struct text *text = mem_xzalloc(sizeof(*text));
+    list_push_back(&op->fs->texts, &text->link);
+    control_files[op->node->control].text(op->fs, &text->bytes);
     struct kernel_open answer = {.handle = (uintptr_t)text, .direct_io = true, .no_flush = true};
-    if (!op_answer_open(op, &answer)) {
-        buf_release(text);
-        free(text);
-    }
+    if (!op_answer_open(op, &answer))
+        text_free(text);
+}
+
+/* The kernel does not wait for its last RELEASEs when a mount ends. */
+void control_close(struct fs *fs)
+{
+    LIST_FOR_EACH_SAFE(link, &fs->texts)
+        text_free(container_of(link, struct text, link));
 }
 
 static void text_read(struct fs_op *op)
 {
-    const struct buf *text = (const struct buf *)(uintptr_t)op->request.handle;
     size_t offset = op->request.offset < 0 ? 0 : (size_t)op->request.offset;
-    struct bytes rest = bytes_skip(buf_bytes(text), offset);
+    struct bytes rest = bytes_skip(buf_bytes(&text_of(op)->bytes), offset);
     if (rest.size > op->request.size)
         rest.size = op->request.size;
     op_answer_data(op, rest);
@@ -126,10 +148,9 @@ static void text_read(struct fs_op *op)
 
 static void text_release(struct fs_op *op)
 {
-    struct buf *text = (struct buf *)(uintptr_t)op->request.handle;
+    struct text *text = text_of(op);
     op_answer_errno(op, 0);
-    buf_release(text);
-    free(text);
+    text_free(text);
 }
 
 void control_open(struct fs_op *op)

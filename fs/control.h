@@ -12,5 +12,7 @@ void control_lookup(struct fs_op *op);
 void control_attr(const struct fs *fs, const struct node *node, struct stat *ret);
 /* Names of the control directory, for its listing: by place, NULL after the last. */
 const char *control_entry(size_t place);
+/* What is still open goes with the filesystem. */
+void control_close(struct fs *fs);
 
 #endif

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "fs/cache.h"
+#include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/notify.h"
 #include "fs/op.h"
@@ -135,6 +136,7 @@ enum err_code fs_open(struct fs **ret, const struct fs_options *options, struct 
     list_init(&fs->free_ops);
     list_init(&fs->timers);
     list_init(&fs->streams);
+    list_init(&fs->texts);
     nodes_init(&fs->nodes);
     fs->layout = (struct layout){
         .prefix = bytes_of_text(options->prefix), .cluster_id = fs_status(fs)->cluster_id,
@@ -195,6 +197,7 @@ void fs_close(struct fs *fs)
     if (fs->notify)
         notify_close(fs);
     streams_close(fs);
+    control_close(fs);
     if (fs->locks)
         locks_close(fs);
     if (fs->handles)

@@ -68,6 +68,7 @@ struct fs {
     uint32_t op_count, free_op_count;
     struct list timers;                 /* by at_ms */
     struct list streams;                /* stream.c: open .fs/watch */
+    struct list texts;                  /* control.c: other open control files */
     struct kv_observer observer;        /* cache.c, and the two that follow */
     kv_rev changed_revision;            /* of the last change of somebody else */
     struct {

@@ -657,7 +657,8 @@ static void test_control_files(void **state)
     assert_int_equal(change_mode(mount, revision, 0777), -EROFS);
     assert_int_equal(missing(mount, control, "nothing"), ENOENT);
     assert_int_equal(make_directory(mount, control, "d"), -EROFS);
-    found(mount, control, "status");
+    assert_int_equal(sim_open(mount, found(mount, control, "status"), O_RDONLY, P1, &file), 0);
+    /* and the mount ends while that one is open */
 }
 
 /* ---- what is believed, and errors ---- */
