@@ -11,7 +11,8 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 
 build_packages="autoconf automake make gcc libc6-dev pkg-config libfuse3-dev fuse3 libuv1-dev
  libleveldb-dev libprotobuf-c-dev protobuf-c-compiler libcmocka-dev"
-test_packages="clang rsync git vim-tiny attr strace e2fsprogs python3 procps"
+test_packages="clang rsync git vim-tiny attr strace e2fsprogs python3 procps iproute2 dnsmasq-base
+ bind9-dnsutils"
 
 say() { printf '%s\n' "== $*"; }
 

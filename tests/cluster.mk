@@ -114,6 +114,6 @@ UNIT += tests/unit/test_commands
 tests_unit_test_commands_CFLAGS = $(UNIT_CFLAGS) $(UV_CFLAGS)
 tests_unit_test_commands_LDADD = $(CLUSTER_LDADD)
 
-# README.md's tour
-dist_check_SCRIPTS += tests/script/readme-tour
-TESTS += tests/script/readme-tour
+# README.md's tours
+dist_check_SCRIPTS += tests/script/readme-tour tests/script/readme-fleet
+TESTS += tests/script/readme-tour tests/script/readme-fleet
