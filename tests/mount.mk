@@ -60,19 +60,21 @@ MOUNT_TESTS = \
 	tests/mount/52-watch.sh \
 	tests/mount/62-segments.sh \
 	tests/mount/80-kill.sh \
-	tests/mount/81-power.sh
+	tests/mount/81-power.sh \
+	tests/mount/82-fleet-kills.sh
 dist_check_SCRIPTS += $(MOUNT_TESTS)
 EXTRA_DIST += tests/README.md tests/mount/lib.sh tests/mount/tree.sh tests/mount/crash-loop \
-	tests/mount/full
+	tests/mount/fleet-kills tests/mount/full
 TESTS += $(MOUNT_TESTS)
 
 # make mount-check: these alone. make mount-full: in their long forms, but for those that have passed with
 # this program before; a fresh start is after "rm -r mount-full". MOUNT_FULL=tests/mount/10-cp.sh runs one.
-# kill-soak and power-soak go on where they were stopped; a fresh start is after "rm kill-soak.count".
+# kill-soak, power-soak and fleet-kills go on where they were stopped; a fresh start is after
+# "rm kill-soak.count".
 ROUNDS = 300
-soak = SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' MOUNT_TEST_SECONDS=86400 \
-	$(SHELL) $(srcdir)/tests/mount/crash-loop
-.PHONY: mount-check mount-full kill-soak power-soak
+soak_environment = SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' MOUNT_TEST_SECONDS=86400
+soak = $(soak_environment) $(SHELL) $(srcdir)/tests/mount/crash-loop
+.PHONY: mount-check mount-full kill-soak power-soak fleet-kills
 mount-check: all
 	$(MAKE) check TESTS='$(MOUNT_TESTS)'
 MOUNT_FULL = $(MOUNT_TESTS)
@@ -81,5 +83,8 @@ mount-full: all $(MOUNT_HELPERS) tests/lossy/lossy-restore $(check_DATA)
 	  $(SHELL) $(srcdir)/tests/mount/full mount-full $(addprefix $(srcdir)/,$(MOUNT_FULL))
 kill-soak: all $(check_PROGRAMS)
 	$(soak) kill $(ROUNDS) '$(abs_top_builddir)/kill-soak.count'
+fleet-kills: all $(MOUNT_HELPERS)
+	$(soak_environment) $(SHELL) $(srcdir)/tests/mount/fleet-kills $(ROUNDS) \
+	  '$(abs_top_builddir)/fleet-kills.count'
 power-soak: all $(check_PROGRAMS) $(check_DATA)
 	$(soak) power $(ROUNDS) '$(abs_top_builddir)/power-soak.count'

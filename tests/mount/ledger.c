@@ -7,7 +7,7 @@
  * run starts workers; worker N works in DIR/wN, alone, and writes LEDGER.N. Before each operation it
  * notes what it intends and what will then be true, and after its last system call has returned 0 it
  * notes that, flushed to the disk. It ends with its operations, or at the first call that fails: the
- * mount is gone.
+ * mount is gone. After SIGTERM each worker ends when its operation has.
  *
  * verify, on a mount that has come back, says of each worker: every name has what the last
  * acknowledged operation gave it; where one operation was intended and not acknowledged its names may
@@ -25,11 +25,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -376,6 +378,24 @@ static bool operate(struct worker *worker)
     return true;
 }
 
+/* Shared with the workers: a signal of their own would interrupt a save. */
+static volatile sig_atomic_t *stopping;
+
+static void on_terminate(int signal)
+{
+    *stopping = signal;
+}
+
+static void hear_of_the_end(void)
+{
+    struct sigaction action = {.sa_handler = on_terminate, .sa_flags = SA_RESTART};
+    void *shared = mmap(NULL, sizeof(*stopping), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                        -1, 0);
+    CHECK(shared != MAP_FAILED);
+    stopping = shared;
+    CHECK(sigaction(SIGTERM, &action, NULL) == 0);
+}
+
 /* What an earlier run left is the start of this one. */
 static bool start_from_folder(struct worker *worker)
 {
@@ -436,7 +456,7 @@ static int work(const char *folder, const char *ledger, uint64_t seed, uint64_t 
     umask(022);
     if (!start(&worker, folder, ledger))
         return 0;
-    while (operations-- && operate(&worker))
+    while (!*stopping && operations-- && operate(&worker))
         continue;
     for (size_t i = 0; i < NAMES; i++)
         buf_release(&worker.models[i].content);
@@ -447,6 +467,7 @@ static int run(const char *folder, const char *ledger, uint64_t seed, unsigned w
                uint64_t operations)
 {
     int status, worst = 0;
+    hear_of_the_end();
     for (unsigned i = 0; i < workers; i++) {
         if (fork() == 0) {
             char *below = mem_xformat("%s/w%u", folder, i);
