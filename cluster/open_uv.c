@@ -65,6 +65,18 @@ static enum err_code open_store(struct member *member, const struct wal_recovery
 
 static uint64_t wal_now_ns(void) { return (uint64_t)clock_monotonic_ns(clock_system()); }
 
+/* What it promised to others stood there, too. */
+static enum err_code refuse_log(const struct member *member, struct err *err)
+{
+    const char *folder = member->folder.path;
+    if (!member->start.listen[0])
+        return err_wrap(err, ERR_CORRUPT, "open the log in \"%s\" (\"concordfs wal dump %s\" tells how "
+                        "far it is whole)", folder, folder);
+    return err_wrap(err, ERR_CORRUPT, "open the log in \"%s\" (this member never votes again: "
+                    "\"concordfs member remove %s\" on another host, then --join with an empty folder)",
+                    folder, member->folder.identity.name);
+}
+
 static enum err_code open_wal(struct member *member, const struct member_options *options,
                               bool create, struct wal **ret, struct wal_recovery *ret_recovery,
                               struct err *err)
@@ -80,6 +92,8 @@ static enum err_code open_wal(struct member *member, const struct member_options
         .trace = options->trace,
     };
     enum err_code code = wal_open(&wal_options, ret, ret_recovery, err);
+    if (code == ERR_CORRUPT)
+        return refuse_log(member, err);
     return code == ERR_OK ? code
                           : err_wrap(err, code, "open the log in \"%s\"", member->folder.path);
 }

@@ -69,8 +69,12 @@ tests_unit_test_change_check_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_change_check_LDADD = $(BEGINNING_LDADD)
 tests_unit_test_start_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_start_LDADD = $(BEGINNING_LDADD)
-dist_check_SCRIPTS += tests/script/members
-TESTS += tests/script/members
+dist_check_SCRIPTS += tests/script/members tests/script/recovery
+TESTS += tests/script/members tests/script/recovery
+EXTRA_DIST += tests/script/lib.sh
+check_PROGRAMS += tests/script/many
+tests_script_many_SOURCES = tests/script/many.c
+tests_script_many_LDADD = $(CLUSTER_LDADD)
 
 UNIT += tests/unit/test_node
 tests_unit_test_node_SOURCES = tests/unit/test_node.c tests/sim/sim_worker.c
