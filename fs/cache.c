@@ -139,8 +139,9 @@ static void step_changed(struct fs *fs, const struct notify_place *place, size_t
     } else if (top && node && (place->key.size > top || node->told.directory_create_revision == 0)) {
         forget_name(fs, node);          /* it came or went with what is above; or it may have become a
                                            directory, or no longer be one */
-    } else if (is_last && node) {
-        replay(fs, place, changed, changed->changes);
+    } else if (is_last && (node || !top)) {
+        replay(fs, place, changed, changed->changes);   /* who watches the directory need not have looked
+                                                           at what is in it */
     }
     if (is_last && node)
         notify_attr(fs, node->id);

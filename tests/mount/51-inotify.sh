@@ -77,8 +77,22 @@ END
 [ ! -e "$mnt/dir/deep" ] || wrong "deep is there again"
 [ -e "$mnt/dir/empty" ] || wrong "empty is gone"
 
-# Other things than files; and records.
+# Whoever watches a directory need not have looked at what is in it.
 elsewhere() { "$(compiled elsewhere)" "$mnt" "$@" || wrong "elsewhere: $*"; }
+concordfs put /unseen/file old
+concordfs put /unseen/other old
+watch dir unseen
+concordfs put /unseen/file new
+elsewhere chmod /unseen/other 600
+hears "changes of files that nobody here has looked at" <<'END'
+unseen/file open
+unseen/file modify
+unseen/file close_write
+unseen/other attrib
+END
+is 600 "$(stat -c %a "$mnt/unseen/other")" "the mode of a file that was not looked at"
+
+# Other things than files; and records.
 watch dir ./dir/file
 elsewhere mkdir /dir/folder
 elsewhere fifo /dir/pipe
