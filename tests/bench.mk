@@ -26,3 +26,19 @@ bench-member: tests/bench/bench_member
 	  tests/bench/bench_member "$$folder" $$names; status=$$?; \
 	  rm -rf "$$folder"; test $$status = 0 || exit $$status; \
 	done
+
+EXTRA_PROGRAMS += tests/bench/bench_cluster tests/bench/bench_visibility
+tests_bench_bench_cluster_SOURCES = tests/bench/bench_cluster.c tests/bench/bench_cluster.h \
+	tests/bench/bench_failover.c tests/bench/bench_state.c tests/bench/rig.c tests/bench/rig.h \
+	tests/bench/rig_floor.c tests/bench/rig_internal.h tests/bench/rig_member.c tests/bench/bench.c \
+	tests/bench/bench.h tests/bench/floor_leveldb.c tests/bench/floor_leveldb.h
+tests_bench_bench_cluster_LDADD = $(CLUSTER_LIBS) $(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) \
+	-lpthread
+tests_bench_bench_visibility_SOURCES = tests/bench/bench_visibility.c tests/bench/bench.c \
+	tests/bench/bench.h
+EXTRA_DIST += tests/bench/bench_cluster.sh
+
+# Three members on this machine. "make bench-cluster WORKLOADS='kill join'"; FULL=1 takes half an hour.
+.PHONY: bench-cluster
+bench-cluster: concordfs tests/bench/bench_cluster tests/bench/bench_visibility
+	BUILDDIR='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/bench/bench_cluster.sh $(WORKLOADS)
