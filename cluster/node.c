@@ -623,6 +623,7 @@ static void tick(struct node *node, int64_t now)
         if (raft_leader(node->raft) == RAFT_NOBODY)
             node_core_failed(node, raft_campaign(node->raft));
     }
+    node_peers_forget(node, now);
     node_peers_call(node, now);
 }
 

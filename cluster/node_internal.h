@@ -143,6 +143,7 @@ struct node {
     int64_t campaign_ns;            /* the leader's connection was reset: then a pre-vote; 0: no */
     int64_t leader_lost_ns;         /* since when there is none; 0: there is one */
     int64_t called_ns;              /* node_peers_call */
+    int64_t led_ns;                 /* when the leader was last heard of, as such */
     bool alone;                     /* one voter, this one, and nobody else */
     int64_t admits_ns;              /* an alone one says so no longer: another is admitted then; 0: none is */
     bool hold_commit, stopping;
@@ -183,6 +184,9 @@ void node_peers_update(struct node *node, raft_index since);
 /* Without a leader nobody says anything to some of the others, and each looks missing to all. Then, once a
  * second, a word to everyone. */
 void node_peers_call(struct node *node, int64_t now);
+/* Who may not stand for election never finds out by itself that nobody leads it: after the longest election
+ * timeout it knows of no leader. */
+void node_peers_forget(struct node *node, int64_t now);
 /* Those who were removed are told when a restart of this member would not forget it: what one says makes
  * them end, and a member that comes back without knowing might need their vote. */
 void node_peers_tell_removed(struct node *node);

@@ -75,6 +75,13 @@ static enum err_code step_proposal(struct node *node, const struct raft_message 
     return code;
 }
 
+static bool is_from_leader(const struct node *node, const struct raft_message *message)
+{
+    return message->from == raft_leader(node->raft) &&
+           (message->type == RAFT_MSG_APP || message->type == RAFT_MSG_HEARTBEAT ||
+            message->type == RAFT_MSG_SNAP);
+}
+
 static void step(struct node *node, const struct raft_message *message)
 {
     enum err_code code = ERR_OK;
@@ -85,6 +92,8 @@ static void step(struct node *node, const struct raft_message *message)
     else
         code = raft_step(node->raft, message);
     node_core_failed(node, code);
+    if (is_from_leader(node, message))
+        node->led_ns = node_now(node);
 }
 
 static void on_message(void *context, const struct raft_message *message)
@@ -100,6 +109,7 @@ static void on_message(void *context, const struct raft_message *message)
 /* Says nothing but that its sender is there. */
 enum { HERE_KIND = PEER_KIND_OWN + 48 };
 #define HERE_PERIOD_NS (1 * NS_PER_S)
+#define LEADERLESS_NS (2 * ELECTION_DEFAULT_MS * NS_PER_MS)
 
 void node_peers_call(struct node *node, int64_t now)
 {
@@ -111,6 +121,16 @@ void node_peers_call(struct node *node, int64_t now)
         if (node->membership.members[i].id != node->identity.member_id)
             (void)!peers_send_frame(node->peers, node->membership.members[i].id, PEER_RAFT, HERE_KIND,
                                     (struct bytes){0});
+}
+
+void node_peers_forget(struct node *node, int64_t now)
+{
+    raft_id leader = raft_leader(node->raft), self = node->identity.member_id;
+    if (leader == RAFT_NOBODY || leader == self || membership_is_voter(&node->membership, self) ||
+        now - node->led_ns < LEADERLESS_NS)
+        return;
+    TRACE(node->trace, "leader=%" PRIu64 " is silent", leader);
+    node_core_failed(node, raft_forget_leader(node->raft));
 }
 
 /* Every frame, of a kind that is unknown here too, counts as contact. */

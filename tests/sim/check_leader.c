@@ -1,4 +1,4 @@
-/* One leader per term: paper figure 3, election safety. */
+/* One leader per term: paper figure 3, election safety. And who cannot have one says so. */
 #include "tests/sim/checks_internal.h"
 
 #include <inttypes.h>
@@ -26,4 +26,19 @@ void check_leader(struct world *world, struct sim_host *host)
     }
     checks->terms[checks->term_count++] = (struct seen_term){term, host->number, world->now_ns};
     world->totals.faults[WORLD_elections]++;
+}
+
+void check_left_alone(struct world *world)
+{
+    for (size_t i = 0; i < world->host_count; i++) {
+        struct sim_host *host = &world->hosts[i];
+        struct kv_status status;
+        if (host->state != HOST_UP || world->core & bit(host->number) ||
+            node_membership(host->node)->count == 0)
+            continue;
+        kv_status_get(node_kv(host->node), &status);
+        if (status.has_quorum)
+            world_fail(world, "host %" PRIu64 " is cut off from a majority and says that it has one",
+                       host->number);
+    }
 }

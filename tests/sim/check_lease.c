@@ -173,7 +173,7 @@ void check_leases_end(struct world *world, bool is_quiet)
         check_ended(world, &checks->leases[i]);
     for (size_t i = 0; i < world->host_count && !world->has_failed; i++) {
         struct sim_host *host = &world->hosts[i];
-        if (host->node && (world->core & bit(host->number)) &&
+        if (world_serves(world, host) && (world->core & bit(host->number)) &&
             store_applied(host->node->store) == checks->replayed)
             check_store(world, host);
     }

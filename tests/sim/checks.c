@@ -72,6 +72,7 @@ void checks_end(struct world *world)
     check_states(world);
     check_states_equal(world);
     check_told(world);
+    check_left_alone(world);
     check_leases_end(world, true);
 }
 

@@ -70,6 +70,8 @@ struct checks {
 static inline struct checks *checks_of(struct world *world) { return world->checks; }
 
 void check_leader(struct world *world, struct sim_host *host);
+/* At the end, of the healed: hosts outside the core. */
+void check_left_alone(struct world *world);
 void check_vote(struct world *world, struct sim_host *host);
 void check_vote_kept(struct world *world, struct sim_host *host);
 void check_vote_given(struct world *world, raft_id voter, raft_term term, raft_id candidate);

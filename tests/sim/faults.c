@@ -379,7 +379,7 @@ static uint64_t hosts_behind(struct world *world)
     return behind;
 }
 
-/* Some voters, fewer than would cost the majority, stay away for good. */
+/* Some voters, fewer than would cost the majority, stay away for good; and some of the others. */
 static uint64_t draw_core(struct world *world)
 {
     uint64_t core = 0;
@@ -397,6 +397,9 @@ static uint64_t draw_core(struct world *world)
         if (faults_below(world, 3) == 0 && damage_leaves_majority(ids, ~without | behind))
             core = without;
     }
+    for (size_t i = 0; i < world->host_count; i++)
+        if (!raft_id_set_contains(ids, world->hosts[i].number) && faults_below(world, 4) == 0)
+            core &= ~bit(world->hosts[i].number);
     return core;
 }
 
