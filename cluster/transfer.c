@@ -276,7 +276,9 @@ static void on_ask(struct node *node, raft_id from, struct cursor *cursor)
 static void on_wanted(struct node *node, raft_id from)
 {
     struct transfer_out *out = &node->transfer.out;
-    if (raft_role(node->raft) != RAFT_LEADER || !membership_find(&node->membership, from))
+    bool leads = raft_role(node->raft) == RAFT_LEADER;
+    bool may = leads || (raft_leader(node->raft) == RAFT_NOBODY && !node->transfer.lacks_store);
+    if (!may || !membership_find(&node->membership, from))
         return;
     if (node->transfer.lacks_store) {
         (void)!raft_id_set_add(&node->transfer.lacking, from);
@@ -348,12 +350,11 @@ static void out_turn(struct node *node)
         token_take(&node->applier.token);
         transfer_job_start(node, &out->work, WORKER_APPLY, checkpoint_run, checkpoint_done);
     }
-    bool leads = raft_role(node->raft) == RAFT_LEADER;
-    if (leads)
-        offer(node);
-    if (out->state == OUT_SENDING && (out_is_late(node) || !leads))
+    offer(node);
+    bool is_wanted = raft_role(node->raft) == RAFT_LEADER || out->wanted_by != RAFT_NOBODY;
+    if (out->state == OUT_SENDING && (out_is_late(node) || !is_wanted))
         out_report(node, true);
-    else if (out->state == OUT_READY && !out->ending && (out_is_late(node) || !leads))
+    else if (out->state == OUT_READY && !out->ending && (out_is_late(node) || !is_wanted))
         out_end(node);
 }
 

@@ -17,10 +17,10 @@
  *
  * A member whose log is whole and whose store is not (home_verdict) is without a store: it votes and
  * acknowledges, applies nothing, and whoever asks it waits. Where it is elected, since nobody else may have
- * all that is committed, it leads until somebody has it, and hands over to one that has a store. It fetches a store by itself, since
- * its core needs no snapshot:
+ * all that is committed, it leads until somebody has it, and hands over to one that has a store. It fetches
+ * a store by itself, since its core needs no snapshot:
  *
- *     leader                                        member
+ *     leader, or a voter while nobody leads         member
  *                 <- - - - - - - - - - - - - - - -  wanted, each TRANSFER_RETRY_NS
  *     checkpoint, copy
  *     offer: mark and manifest - - - - - - - - ->   arrival begun; chunks as above; finished, adopted
@@ -125,6 +125,7 @@ struct transfer {
     bool lacks_store;           /* what node->store is stands for the log's mark, and has nothing in it */
     int64_t wanted_ns;          /* when a leader was asked last */
     raft_term led_term;         /* in which it leads without one, */
+    size_t asked_voters;        /* for a store, while nobody leads */
     unsigned led_turns;         /* for so many TRANSFER_RETRY_NS; */
     struct raft_id_set lacking; /* and who has said in it to lack one, too */
 };

@@ -246,17 +246,33 @@ static void lead_turn(struct node *node)
         node_core_failed(node, raft_transfer_leader(node->raft, to));
 }
 
+/* Another voter, each in turn; NOBODY: there is none. */
+static raft_id next_voter(struct node *node)
+{
+    const struct raft_id_set *voters = &node->membership.configuration.voters;
+    for (size_t i = 0; i < voters->count; i++) {
+        raft_id id = voters->ids[node->transfer.asked_voters++ % voters->count];
+        if (id != node->identity.member_id)
+            return id;
+    }
+    return RAFT_NOBODY;
+}
+
+/* Nobody may be elected before this member is: its log is the longest, and holds changes of the membership
+ * that it cannot apply without a store, so it does not stand. Then any voter's store will do. */
 static void want_turn(struct node *node)
 {
     raft_id leader = raft_leader(node->raft);
     int64_t now = node_now(node);
-    if (leader == RAFT_NOBODY || now < node->transfer.wanted_ns + TRANSFER_RETRY_NS)
+    if (now < node->transfer.wanted_ns + TRANSFER_RETRY_NS)
         return;
     node->transfer.wanted_ns = now;
     if (leader == node->identity.member_id)
         lead_turn(node);
-    else
+    else if (leader != RAFT_NOBODY)
         (void)!transfer_say(node, leader, TRANSFER_KIND_WANTED, BYTES_EMPTY);
+    else if (node->leader_lost_ns && now - node->leader_lost_ns > TRANSFER_LEADERLESS_NS)
+        (void)!transfer_say(node, next_voter(node), TRANSFER_KIND_WANTED, BYTES_EMPTY);
 }
 
 /* Whether the log knows by itself, even after a crash, that all of it is committed: then the store may take
@@ -502,8 +518,7 @@ bool transfer_in_turn(struct node *node)
 int64_t transfer_in_next_wake_ns(const struct node *node)
 {
     const struct transfer_in *in = &node->transfer.in;
-    if (in->state == IN_IDLE && node->transfer.lacks_store && !node->stopping &&
-        raft_leader(node->raft) != RAFT_NOBODY)
+    if (in->state == IN_IDLE && node->transfer.lacks_store && !node->stopping)
         return node->transfer.wanted_ns + TRANSFER_RETRY_NS;
     if (in->state != IN_FETCHING || in->work.in_flight || in->arrived_count)
         return INT64_MAX;

@@ -5,6 +5,7 @@
 #include "cluster/node_internal.h"
 
 #define TRANSFER_WINDOW 4                       /* chunks asked for and not there yet */
+#define TRANSFER_LEADERLESS_NS (2 * NS_PER_S)   /* several elections */
 #define TRANSFER_RETRY_NS (1 * NS_PER_S)        /* then they are asked for again */
 #define TRANSFER_PATIENCE_NS (5 * NS_PER_S)     /* without a sign of the other side, then it ends */
 

@@ -75,7 +75,7 @@ static bool has_full_disk(const struct world *world)
     return false;
 }
 
-/* How many entries a voter that stays lacks of another's log. */
+/* How many entries a member that stays lacks of another's log. */
 static raft_index backlog(struct world *world)
 {
     const struct membership *membership = world_membership(world);
@@ -83,7 +83,7 @@ static raft_index backlog(struct world *world)
     for (size_t i = 0; i < world->host_count; i++) {
         const struct sim_host *host = &world->hosts[i];
         if (!host->node || !(world->core & bit(host->number)) || !membership ||
-            !membership_is_voter(membership, host->number))
+            !membership_find(membership, host->number))
             continue;
         raft_index last = raftlog_last(&host->node->raftlog);
         least = last < least ? last : least;
