@@ -29,7 +29,7 @@ TESTS += tests/lossy/test_home.sh
 
 # Through the mount: one script per subject, and the programs they use.
 MOUNT_HELPERS = tests/mount/elsewhere tests/mount/inotify tests/mount/ledger tests/mount/listing \
-	tests/mount/polled tests/mount/posix tests/mount/threads tests/mount/torn
+	tests/mount/once tests/mount/polled tests/mount/posix tests/mount/threads tests/mount/torn
 check_PROGRAMS += $(MOUNT_HELPERS)
 tests_mount_elsewhere_LDADD = libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a \
 	$(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) -lpthread
@@ -61,9 +61,10 @@ MOUNT_TESTS = \
 	tests/mount/62-segments.sh \
 	tests/mount/80-kill.sh \
 	tests/mount/81-power.sh \
-	tests/mount/82-fleet-kills.sh
+	tests/mount/82-fleet-kills.sh \
+	tests/mount/83-exactly-once.sh
 dist_check_SCRIPTS += $(MOUNT_TESTS)
-EXTRA_DIST += tests/README.md tests/mount/lib.sh tests/mount/tree.sh tests/mount/crash-loop \
+EXTRA_DIST += tests/README.md tests/mount/lib.sh tests/mount/three.sh tests/mount/tree.sh tests/mount/crash-loop \
 	tests/mount/fleet-kills tests/mount/full
 TESTS += $(MOUNT_TESTS)
 
