@@ -23,8 +23,10 @@ end() {
 
 # Host a or b, so that the saver is not the leader.
 other_leads() {
-    victim=$(leader a)
+    victim=$(leader a) tries=0
     while [ "$victim" = c ] || [ -z "$victim" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 100 ] || fail "neither a nor b leads"
         "$program" member --data "$(data_of a)" transfer a >/dev/null 2>&1 || sleep 0.1
         victim=$(leader a)
     done

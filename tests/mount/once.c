@@ -1,7 +1,7 @@
 /* once WORKERS DIR NOTES: calls that say so when they are done twice, until NOTES.stop is there.
  *
  * Each of the workers goes round: it appends the line "WORKER NUMBER" to DIR/log, which all share, makes a
- * file that must not be there, renames it, removes it, makes a folder and removes it. When it has come round
+ * file that must not be there, renames it, removes it, makes a folder and removes it. When its append was closed
  * without an error, NOTES.WORKER holds that number. A call that fails ends its worker with a sentence; the
  * status is then 1.
  */
@@ -34,24 +34,6 @@ static int make(const char *path)
     return file < 0 ? -1 : close(file);
 }
 
-static int go_round(const char *folder, unsigned worker, unsigned long number, const char **ret_call)
-{
-    char one[PATH_SIZE], other[PATH_SIZE];
-    snprintf(one, sizeof one, "%s/one-%u", folder, worker);
-    snprintf(other, sizeof other, "%s/other-%u", folder, worker);
-#define CALL(call)                                                                                 \
-    if ((*ret_call = #call, call))                                                                 \
-        return -1;
-    CALL(append(folder, worker, number))
-    CALL(make(one))
-    CALL(rename(one, other))
-    CALL(unlink(other))
-    CALL(mkdir(one, 0755))
-    CALL(rmdir(one))
-#undef CALL
-    return 0;
-}
-
 static void note(const char *notes, unsigned worker, unsigned long number)
 {
     char path[PATH_SIZE], line[32];
@@ -65,17 +47,36 @@ static void note(const char *notes, unsigned worker, unsigned long number)
     close(file);
 }
 
+static int go_round(const char *folder, const char *notes, unsigned worker, unsigned long number,
+                    const char **ret_call)
+{
+    char one[PATH_SIZE], other[PATH_SIZE];
+    snprintf(one, sizeof one, "%s/one-%u", folder, worker);
+    snprintf(other, sizeof other, "%s/other-%u", folder, worker);
+#define CALL(call)                                                                                 \
+    if ((*ret_call = #call, call))                                                                 \
+        return -1;
+    CALL(append(folder, worker, number))
+    note(notes, worker, number);
+    CALL(make(one))
+    CALL(rename(one, other))
+    CALL(unlink(other))
+    CALL(mkdir(one, 0755))
+    CALL(rmdir(one))
+#undef CALL
+    return 0;
+}
+
 static int work(const char *folder, const char *notes, unsigned worker)
 {
     char stop[PATH_SIZE];
     const char *call = NULL;
     snprintf(stop, sizeof stop, "%s.stop", notes);
     for (unsigned long number = 1; access(stop, F_OK) != 0; number++) {
-        if (go_round(folder, worker, number, &call) != 0) {
+        if (go_round(folder, notes, worker, number, &call) != 0) {
             printf("worker %u, round %lu, %s: %s\n", worker, number, call, strerror(errno));
             return 1;
         }
-        note(notes, worker, number);
     }
     return 0;
 }
