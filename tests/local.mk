@@ -34,6 +34,7 @@ include tests/raft.mk
 include tests/cluster.mk
 include tests/fs.mk
 include tests/mount.mk
+include tests/fleet.mk
 include tests/sim.mk
 include tests/bench.mk
 include tests/fuzz.mk
