@@ -62,7 +62,8 @@ MOUNT_TESTS = \
 	tests/mount/80-kill.sh \
 	tests/mount/81-power.sh \
 	tests/mount/82-fleet-kills.sh \
-	tests/mount/83-exactly-once.sh
+	tests/mount/83-exactly-once.sh \
+	tests/mount/90-fleet-check.sh
 dist_check_SCRIPTS += $(MOUNT_TESTS)
 EXTRA_DIST += tests/README.md tests/mount/lib.sh tests/mount/three.sh tests/mount/tree.sh tests/mount/crash-loop \
 	tests/mount/fleet-kills tests/mount/full
@@ -79,7 +80,7 @@ soak = $(soak_environment) $(SHELL) $(srcdir)/tests/mount/crash-loop
 mount-check: all
 	$(MAKE) check TESTS='$(MOUNT_TESTS)'
 MOUNT_FULL = $(MOUNT_TESTS)
-mount-full: all $(MOUNT_HELPERS) tests/lossy/lossy-restore $(check_DATA)
+mount-full: all $(MOUNT_HELPERS) $(FLEET_HELPERS) tests/lossy/lossy-restore $(check_DATA)
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' SHELL='$(SHELL)' \
 	  $(SHELL) $(srcdir)/tests/mount/full mount-full $(addprefix $(srcdir)/,$(MOUNT_FULL))
 kill-soak: all $(check_PROGRAMS)
