@@ -174,10 +174,35 @@ static void stay_stopped(struct world *world)
         world->totals.faults[WORLD_safe_stops]++;
 }
 
+/* A store was given up, and no other reaches to where that member's log begins: what lies between was in it
+ * alone. Nothing brings that back, so nothing can go on; whoever ran them would call the giving up off. */
+static bool has_lost_state(struct world *world)
+{
+    uint64_t lacking = 0;
+    raft_index begins = 0, reached = 0;
+    for (size_t i = 0; i < world->host_count; i++) {
+        const struct sim_host *host = &world->hosts[i];
+        if (!host->node || !(world->core & bit(host->number)) || node_was_removed(host->node))
+            continue;
+        raft_index first = raftlog_first(&host->node->raftlog), last = raftlog_last(&host->node->raftlog);
+        if (node_lacks_store(host->node)) {
+            lacking |= bit(host->number);
+            begins = first > begins ? first : begins;
+        } else {
+            reached = last > reached ? last : reached;
+        }
+    }
+    return lacking && reached + 1 < begins;
+}
+
 static void end_well(struct world *world)
 {
     if (!world->has_failed)
         world_heal(world);
+    if (!world->has_failed && has_lost_state(world)) {
+        stay_stopped(world);
+        return;
+    }
     if (!world->has_failed)
         settle(world);
     if (!world->has_failed)
