@@ -15,7 +15,9 @@
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
 
+#define IDENTITY "identity"
 #define IDENTITY_SIZE_MAX 1024
+#define WAL "wal"
 
 char *datadir_default(void)
 {
@@ -106,11 +108,11 @@ static enum err_code identity_parse(const char *text, const char *path, struct i
     return ERR_OK;
 }
 
-static enum err_code read_identity(struct datadir *dir, struct err *err)
+enum err_code datadir_read_identity(struct datadir *dir, struct err *err)
 {
-    char *path = datadir_path(dir, "identity"), *text = NULL;
+    char *path = datadir_path(dir, IDENTITY), *text = NULL;
     struct buf content = {0};
-    enum err_code code = textfile_read(path, &content, err);
+    enum err_code code = textfile_read(dir->disk, IDENTITY, &content, err);
     if (code == ERR_OK) {
         text = bytes_to_text(buf_bytes(&content));
         code = identity_parse(text, path, &dir->identity, err);
@@ -140,7 +142,9 @@ enum err_code datadir_open(struct datadir *dir, const char *path, struct err *er
     if (code == ERR_OK)
         code = take_lock(dir, err);
     if (code == ERR_OK)
-        code = read_identity(dir, err);
+        code = disk_posix_new(dir->path, &dir->disk, err);
+    if (code == ERR_OK)
+        code = datadir_read_identity(dir, err);
     if (code != ERR_OK)
         datadir_close(dir);
     return code;
@@ -148,10 +152,41 @@ enum err_code datadir_open(struct datadir *dir, const char *path, struct err *er
 
 void datadir_close(struct datadir *dir)
 {
+    disk_posix_free(dir->disk);
     if (dir->path && dir->lock_fd >= 0)
         close(dir->lock_fd);
     free(dir->path);
     *dir = (struct datadir){.lock_fd = -1};
+}
+
+/* ---- clearing ---- */
+
+struct names {
+    char **names;
+    size_t count;
+};
+
+static void note_name(void *context, const char *name)
+{
+    struct names *found = context;
+    found->names = mem_xrealloc(found->names, (found->count + 1) * sizeof found->names[0]);
+    found->names[found->count++] = mem_xformat("%s/%s", WAL, name);
+}
+
+enum err_code datadir_clear(struct datadir *dir, struct err *err)
+{
+    struct names found = {0};
+    CHECK(!dir->has_identity);
+    enum err_code code = disk_list(dir->disk, WAL, note_name, &found, err);
+    if (code == ERR_NOT_FOUND)
+        code = ERR_OK;
+    for (size_t i = 0; i < found.count; i++) {
+        if (code == ERR_OK)
+            code = disk_remove(dir->disk, found.names[i], err);
+        free(found.names[i]);
+    }
+    free(found.names);
+    return code == ERR_OK ? textfile_remove(dir->disk, "generations", err) : code;
 }
 
 static enum err_code remove_tree(const char *path, struct err *err)
@@ -177,10 +212,10 @@ static enum err_code remove_tree(const char *path, struct err *err)
 }
 
 /* A store-N that nothing names any more is removed by whoever opens the stores. */
-enum err_code datadir_clear(struct datadir *dir, struct err *err)
+enum err_code datadir_clear_stores(struct datadir *dir, struct err *err)
 {
     CHECK(!dir->has_identity);
-    const char *names[] = {"wal", "store", "current", "arrival", "verdict", "generations"};
+    const char *names[] = {"store", "current", "arrival", "verdict"};
     enum err_code code = ERR_OK;
     for (size_t i = 0; code == ERR_OK && i < ARRAY_COUNT(names); i++) {
         char *path = datadir_path(dir, names[i]);
@@ -196,22 +231,18 @@ enum err_code datadir_set_identity(struct datadir *dir, const struct identity *i
     char text[IDENTITY_SIZE_MAX];
     int size = identity_format(identity, text, sizeof text);
     CHECK(size > 0 && (size_t)size < sizeof text);
-    char *path = datadir_path(dir, "identity");
-    enum err_code code = textfile_write(path, bytes_of(text, (size_t)size), err);
+    enum err_code code = textfile_write(dir->disk, IDENTITY, bytes_of(text, (size_t)size), err);
     if (code == ERR_OK) {
         dir->identity = *identity;
         dir->has_identity = true;
     }
-    free(path);
     return code;
 }
 
 enum err_code datadir_drop_identity(struct datadir *dir, struct err *err)
 {
-    char *path = datadir_path(dir, "identity");
-    enum err_code code = textfile_remove(path, err);
+    enum err_code code = textfile_remove(dir->disk, IDENTITY, err);
     if (code == ERR_OK)
         dir->has_identity = false;
-    free(path);
     return code;
 }

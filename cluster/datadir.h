@@ -13,6 +13,9 @@
  *
  * A folder counts as a member's once its identity stands; before that nothing in it was promised to
  * anyone, so a first start that died halfway is cleared and begun again. Any thread, no state kept.
+ *
+ * The small files and the log are reached by the door to the disk alone, so that the simulator can lose what
+ * was not synced of them; folder, lock and stores are the system's.
  */
 #ifndef CLUSTER_DATADIR_H
 #define CLUSTER_DATADIR_H
@@ -21,6 +24,7 @@
 #include <stdint.h>
 
 #include "proto/base/err.h"
+#include "wal/disk.h"
 
 #define DATADIR_FORMAT 1
 
@@ -31,8 +35,9 @@ struct identity {
 };
 
 struct datadir {
-    char *path;                     /* absolute */
+    char *path;                     /* absolute; what messages call it */
     int lock_fd;                    /* -1: not open */
+    struct disk *disk;              /* its files: datadir_open's, or (tests) somebody's own */
     bool has_identity;
     struct identity identity;
 };
@@ -46,9 +51,13 @@ enum err_code datadir_open(struct datadir *dir, const char *path, struct err *er
 /* Gives up the lock. Harmless on a zeroed or closed one. */
 void datadir_close(struct datadir *dir);
 
-/* Removes what an unfinished first start left (the log, stores and what names them). Only without an
- * identity; before the stores are opened. */
+/* What datadir_open does last: whose the folder is. Errors: CORRUPT, IO. */
+enum err_code datadir_read_identity(struct datadir *dir, struct err *err) MUST_USE;
+/* Removes what an unfinished first start left of the log and of what it knew of others. Only without an
+ * identity. */
 enum err_code datadir_clear(struct datadir *dir, struct err *err) MUST_USE;
+/* Likewise of the stores and what names them; before they are opened. */
+enum err_code datadir_clear_stores(struct datadir *dir, struct err *err) MUST_USE;
 /* Writes the identity durably: from here on the folder is this member's. */
 enum err_code datadir_set_identity(struct datadir *dir, const struct identity *identity,
                                    struct err *err) MUST_USE;

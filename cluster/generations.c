@@ -9,6 +9,7 @@
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
 
+#define FILE_NAME "generations"
 #define TITLE "concordfs generations\n"
 #define LINE_SIZE_MAX 48        /* "member ", 16 digits, a blank, 16 digits, "\n" */
 
@@ -82,20 +83,20 @@ enum err_code generations_parse(struct bytes text, struct generations *ret, stru
 
 static enum err_code keep(const struct generations *generations, struct err *err)
 {
-    if (!generations->path)
+    if (!generations->disk)
         return ERR_OK;
     struct buf text = {0};
     generations_format(generations, &text);
-    enum err_code code = textfile_write(generations->path, buf_bytes(&text), err);
+    enum err_code code = textfile_write(generations->disk, FILE_NAME, buf_bytes(&text), err);
     buf_release(&text);
     return code;
 }
 
-enum err_code generations_open(struct generations *generations, const char *path, struct err *err)
+enum err_code generations_open(struct generations *generations, struct disk *disk, struct err *err)
 {
     struct buf text = {0};
     *generations = (struct generations){.formed = true};
-    enum err_code code = textfile_read(path, &text, err);
+    enum err_code code = textfile_read(disk, FILE_NAME, &text, err);
     if (code == ERR_OK)
         code = generations_parse(buf_bytes(&text), generations, err);
     else if (code == ERR_NOT_FOUND)
@@ -103,23 +104,25 @@ enum err_code generations_open(struct generations *generations, const char *path
     buf_release(&text);
     if (code == ERR_CORRUPT)
         return err_set(err, code,
-                       "\"%s\" is damaged, and says which data folder each member has: restore the "
-                       "file from a copy, or remove this member and join with an empty data folder",
-                       path);
+                       "\"" FILE_NAME "\" of the data folder is damaged, and says which data folder each "
+                       "member has: restore the file from a copy, or remove this member and join with "
+                       "an empty data folder");
     if (code == ERR_OK)
-        generations->path = mem_xstrdup(path);
+        generations->disk = disk;
     return code;
 }
 
-enum err_code generations_begin(struct generations *generations, const char *path, struct err *err)
+enum err_code generations_begin(struct generations *generations, struct disk *disk, struct err *err)
 {
-    *generations = (struct generations){.path = mem_xstrdup(path)};
-    return keep(generations, err);
+    *generations = (struct generations){.disk = disk};
+    enum err_code code = keep(generations, err);
+    if (code != ERR_OK)
+        generations_clear(generations);
+    return code;
 }
 
-void generations_release(struct generations *generations)
+void generations_clear(struct generations *generations)
 {
-    free(generations->path);
     *generations = (struct generations){0};
 }
 

@@ -7,8 +7,7 @@
  * generation, and none votes before all have kept all. "formed yes" is kept then, for ever. Whoever comes
  * later under a known id with another generation has lost what was promised under it, and is refused.
  *
- * What is remembered is on disk before this answers. Without a path (tests, the simulator) it is in memory
- * alone.
+ * What is remembered is on disk before this answers. Without a disk (tests) it is in memory alone.
  *
  * Never: asks anybody, decides who is a member.
  *
@@ -18,6 +17,7 @@
 #define CLUSTER_GENERATIONS_H
 
 #include "cluster/membership.h"
+#include "wal/disk.h"
 
 /* Of members, and of joiners that this member has not heard of by the log yet. */
 #define GENERATIONS_MAX ((size_t)4 * RAFT_MEMBERS_MAX)
@@ -32,17 +32,18 @@ struct generations {
     bool formed;
     size_t count;
     struct generation members[GENERATIONS_MAX];     /* ascending by id */
-    char *path;                                     /* owned */
+    struct disk *disk;                              /* borrowed */
 };
 
 /* Reads DATA/generations; without such a file it is formed and knows nobody: a member that is alone, or
  * joined. Errors: CORRUPT it is damaged (text says what to do); IO. */
-enum err_code generations_open(struct generations *generations, const char *path,
+enum err_code generations_open(struct generations *generations, struct disk *disk,
                                struct err *err) MUST_USE;
 /* Writes one that is not formed and knows nobody: before the identity of one of the first members. */
-enum err_code generations_begin(struct generations *generations, const char *path,
+enum err_code generations_begin(struct generations *generations, struct disk *disk,
                                 struct err *err) MUST_USE;
-void generations_release(struct generations *generations);
+/* As before anything was opened. */
+void generations_clear(struct generations *generations);
 
 /* 0: not known. */
 uint64_t generations_get(const struct generations *generations, raft_id id);

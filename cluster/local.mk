@@ -38,6 +38,7 @@ libcluster_a_SOURCES = \
 	cluster/peer_connection.c cluster/peer_hello.c cluster/peer_lane.c \
 	cluster/peer_queue.c cluster/peer_queue.h \
 	cluster/open_uv.c \
+	cluster/opening.c cluster/opening.h \
 	cluster/pending.c cluster/pending.h \
 	cluster/propose.c cluster/propose.h \
 	cluster/raft_pb.c cluster/raft_pb.h \

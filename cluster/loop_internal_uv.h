@@ -5,16 +5,11 @@
 #include <pthread.h>
 #include <uv.h>
 
-#include "cluster/arrival.h"
-#include "cluster/datadir.h"
-#include "cluster/join.h"
 #include "cluster/loop_uv.h"
-#include "cluster/node.h"
+#include "cluster/opening.h"
 #include "cluster/socket.h"
-#include "cluster/start.h"
 #include "cluster/worker.h"
 #include "mvcc/home.h"
-#include "wal/disk.h"
 
 #define SIGNALS_MAX 4
 
@@ -50,16 +45,10 @@ struct member {
     struct list mailbox;
 
     struct datadir folder;
-    struct disk *disk;
     struct home *home;
     struct worker_threads *workers;
-    struct start start;             /* what was chosen, and what this start is */
     struct net *net;                /* NULL: it listens nowhere and has no peers */
-    struct join *join;              /* while it asks to become a member */
-    struct join_answer joined;      /* then who the others are */
-    struct err open_err;            /* of that */
-    enum err_code open_code;
-    struct generations generations;
+    struct opening opening;
     struct node *node;              /* NULL: not open yet */
     struct arrival arrival;
     struct socket *socket;
@@ -93,7 +82,5 @@ void loop_stop(struct member *member);
  * when it fails is closed by whoever frees the member; the node is not. */
 enum err_code open_member(struct member *member, const struct member_options *options,
                           struct err *err) MUST_USE;
-/* After the node is gone, of a folder in which nothing was promised: it is nobody's again. */
-void open_undo(struct member *member);
 
 #endif

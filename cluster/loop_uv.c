@@ -106,7 +106,7 @@ static void on_timer(uv_timer_t *timer)
 static int64_t next_wake_ns(const struct member *member)
 {
     if (!member->node)
-        return member->join ? join_next_wake_ns(member->join) : INT64_MAX;
+        return opening_next_wake_ns(&member->opening);
     int64_t node = node_next_wake_ns(member->node);
     int64_t arrival = arrival_next_wake_ns(&member->arrival);
     return node < arrival ? node : arrival;
@@ -152,8 +152,7 @@ static void begin_stop(struct member *member)
 static bool turn(struct member *member)
 {
     if (!member->node) {
-        if (member->join)
-            join_turn(member->join);
+        opening_turn(&member->opening);
         return false;
     }
     bool more = node_turn(member->node);
@@ -241,14 +240,12 @@ static void member_free(struct member *member)
     member->node = NULL;
     close_net(member);
     arrival_release(&member->arrival);
-    generations_release(&member->generations);
     if (member->workers)
         worker_threads_free(member->workers);
     mailbox_drain(member);
     uv_walk(&member->loop, close_handle, NULL);
     uv_run(&member->loop, UV_RUN_DEFAULT);
     CHECK(uv_loop_close(&member->loop) == 0);
-    disk_posix_free(member->disk);
     home_leveldb_free(member->home);
     datadir_close(&member->folder);
     pthread_mutex_destroy(&member->mutex);
@@ -311,7 +308,7 @@ enum err_code member_close(struct member *member, struct err *err)
     bool promised_nothing = node_was_met_before(member->node);
     enum err_code code = node_close(member->node, err);
     if (promised_nothing)
-        open_undo(member);
+        opening_undo(&member->opening);
     member_free(member);
     return code;
 }

@@ -18,7 +18,7 @@ static enum err_code read_text(const struct datadir *folder, const char *name, c
 {
     char *path = datadir_path(folder, name);
     struct buf content = {0};
-    enum err_code code = textfile_read(path, &content, err);
+    enum err_code code = textfile_read(folder->disk, name, &content, err);
     if (code == ERR_OK)
         *ret = bytes_to_text(buf_bytes(&content));
     else if (code == ERR_NOT_FOUND)
@@ -33,10 +33,7 @@ static enum err_code read_text(const struct datadir *folder, const char *name, c
 static enum err_code write_text(const struct datadir *folder, const char *name,
                                 const struct buf *text, struct err *err)
 {
-    char *path = datadir_path(folder, name);
-    enum err_code code = textfile_write(path, buf_bytes(text), err);
-    free(path);
-    return code;
+    return textfile_write(folder->disk, name, buf_bytes(text), err);
 }
 
 /* The rest of the line that begins with word and a blank; "": there is none. */
@@ -98,6 +95,14 @@ static enum err_code read_joining(struct start *start, const struct datadir *fol
     return code;
 }
 
+void start_draw(struct start *start, struct rand *rand)
+{
+    if (start->kind != START_JOIN || start->joining.id)
+        return;
+    start->joining.id = rand_u64(rand) >> 1 | 1;
+    start->joining.generation = rand_u64(rand) | 2;     /* neither 0 nor MEMBER_RESERVED */
+}
+
 enum err_code start_keep(const struct start *start, const struct datadir *folder, struct err *err)
 {
     struct buf text = {0};
@@ -120,10 +125,7 @@ enum err_code start_keep(const struct start *start, const struct datadir *folder
 
 enum err_code start_joined(const struct datadir *folder, struct err *err)
 {
-    char *path = datadir_path(folder, "joining");
-    enum err_code code = textfile_remove(path, err);
-    free(path);
-    return code;
+    return textfile_remove(folder->disk, "joining", err);
 }
 
 /* ---- addresses ---- */
@@ -246,10 +248,6 @@ static enum err_code decide_join(struct start *start, const struct start_options
     enum err_code code = take_addresses(start, options, err);
     if (code == ERR_OK && (!is_retry || options->name))
         code = take_name(start, options, err);
-    if (!is_retry) {
-        start->joining.id = rand_system_seed() >> 1 | 1;
-        start->joining.generation = rand_system_seed() | 2;     /* neither 0 nor MEMBER_RESERVED */
-    }
     start->learner |= options->learner;
     start->kind = START_JOIN;
     return code;

@@ -5,13 +5,14 @@
  *                  left out
  *   DATA/joining   text: what a joiner drew and whom it asks, from before it asks until its identity stands
  *
- * Never: the network, chance but for what a joiner draws. Any thread, no state kept.
+ * Never: the network, chance but by start_draw. Any thread, no state kept.
  */
 #ifndef CLUSTER_START_H
 #define CLUSTER_START_H
 
 #include "cluster/datadir.h"
 #include "cluster/first_members.h"
+#include "proto/base/rand.h"
 
 struct start_options {              /* of the command line; NULL: not said */
     const char *name;
@@ -38,7 +39,7 @@ struct start {
     struct first_members first;             /* FORM */
     struct {                                /* JOIN */
         char at[MEMBER_ADDRESS_SIZE];
-        raft_id id;
+        raft_id id;                         /* these two: 0 until drawn */
         uint64_t generation;
     } joining;
 };
@@ -50,6 +51,8 @@ struct start {
  *   CORRUPT, IO   a file of the folder */
 enum err_code start_decide(struct start *ret, const struct start_options *options,
                            const struct datadir *folder, struct err *err) MUST_USE;
+/* As whom a joiner asks, unless an earlier start has drawn that. */
+void start_draw(struct start *start, struct rand *rand);
 /* Keeps what later starts need: DATA/options, and of a joiner DATA/joining. Durable when it returns. */
 enum err_code start_keep(const struct start *start, const struct datadir *folder,
                          struct err *err) MUST_USE;

@@ -1,10 +1,7 @@
 #include "cluster/textfile.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "proto/base/check.h"
 #include "proto/base/crc32c.h"
@@ -33,87 +30,79 @@ bool textfile_unseal(struct bytes *text)
 
 /* ---- files ---- */
 
-static enum err_code sync_parent(const char *path, struct err *err)
+static enum err_code remove_if_there(struct disk *disk, const char *name, struct err *err)
 {
-    const char *slash = strrchr(path, '/');
-    CHECK(slash);
-    char *folder = mem_xformat("%.*s", slash == path ? 1 : (int)(slash - path), path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum err_code code = ERR_OK;
-    if (fd < 0 || fsync(fd) != 0)
-        code = err_set_errno(err, errno, "sync folder \"%s\"", folder);
-    if (fd >= 0)
-        close(fd);
-    free(folder);
+    enum err_code code = disk_remove(disk, name, err);
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+/* A file of that name and no other content, durable but for its name. */
+static enum err_code write_fresh(struct disk *disk, const char *name, struct bytes whole,
+                                 struct err *err)
+{
+    struct disk_file *file = NULL;
+    enum err_code code = remove_if_there(disk, name, err);
+    if (code == ERR_OK)
+        code = disk_open(disk, name, DISK_CREATE, 0, &file, NULL, err);
+    if (code == ERR_OK)
+        code = disk_write(disk, file, 0, whole.data, whole.size, false, err);
+    if (code == ERR_OK)
+        code = disk_sync(disk, file, err);
+    disk_close(disk, file);
     return code;
 }
 
-static bool write_all(int fd, struct bytes from)
-{
-    while (from.size) {
-        ssize_t written = write(fd, from.data, from.size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return false;
-        from = bytes_skip(from, (size_t)written);
-    }
-    return true;
-}
-
-enum err_code textfile_write(const char *path, struct bytes text, struct err *err)
+enum err_code textfile_write(struct disk *disk, const char *name, struct bytes text, struct err *err)
 {
     struct buf whole = {0};
-    char *fresh = mem_xformat("%s.new", path);
-    enum err_code code = ERR_OK;
+    char *fresh = mem_xformat("%s.new", name);
     buf_append(&whole, text);
     textfile_seal(&whole);
     CHECK(whole.size <= TEXTFILE_SIZE_MAX);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || !write_all(fd, buf_bytes(&whole)) || fsync(fd) != 0)
-        code = err_set_errno(err, errno, "write \"%s\"", fresh);
-    if (fd >= 0)
-        close(fd);
-    if (code == ERR_OK && rename(fresh, path) != 0)
-        code = err_set_errno(err, errno, "rename \"%s\"", fresh);
+    enum err_code code = write_fresh(disk, fresh, buf_bytes(&whole), err);
     if (code == ERR_OK)
-        code = sync_parent(path, err);
+        code = disk_rename(disk, fresh, name, err);
+    if (code == ERR_OK)
+        code = disk_sync_folder(disk, "", err);
     buf_release(&whole);
     free(fresh);
     return code;
 }
 
-static enum err_code read_all(const char *path, struct buf *ret, struct err *err)
+/* One byte more than a text file may have is enough to know that it is none. */
+static enum err_code read_all(struct disk *disk, const char *name, struct buf *ret, struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : 1;
-    while (got > 0 && ret->size <= TEXTFILE_SIZE_MAX) {
-        buf_reserve(ret, 4096);
-        got = read(fd, ret->data + ret->size, 4096);
-        ret->size += got > 0 ? (size_t)got : 0;
-    }
-    int saved = errno;
-    if (fd >= 0)
-        close(fd);
-    return got < 0 ? err_set_errno(err, saved, "read \"%s\"", path) : ERR_OK;
+    struct disk_file *file = NULL;
+    uint64_t size = 0;
+    size_t got = 0;
+    enum err_code code = disk_open(disk, name, DISK_READ, 0, &file, &size, err);
+    if (code != ERR_OK)
+        return code;
+    size_t wanted = size <= TEXTFILE_SIZE_MAX ? (size_t)size : TEXTFILE_SIZE_MAX + 1;
+    buf_reserve(ret, wanted + 1);
+    code = disk_read(disk, file, 0, ret->data, wanted, DISK_CACHED, &got, err);
+    ret->size += code == ERR_OK ? got : 0;
+    disk_close(disk, file);
+    return code;
 }
 
-enum err_code textfile_read(const char *path, struct buf *ret, struct err *err)
+enum err_code textfile_read(struct disk *disk, const char *name, struct buf *ret, struct err *err)
 {
     struct buf whole = {0};
-    enum err_code code = read_all(path, &whole, err);
+    enum err_code code = read_all(disk, name, &whole, err);
     struct bytes text = buf_bytes(&whole);
     if (code == ERR_OK && (text.size > TEXTFILE_SIZE_MAX || !textfile_unseal(&text)))
-        code = err_set(err, ERR_CORRUPT, "\"%s\" is damaged (its checksum does not fit)", path);
+        code = err_set(err, ERR_CORRUPT, "\"%s\" is damaged (its checksum does not fit)", name);
     if (code == ERR_OK)
         buf_append(ret, text);
     buf_release(&whole);
     return code;
 }
 
-enum err_code textfile_remove(const char *path, struct err *err)
+enum err_code textfile_remove(struct disk *disk, const char *name, struct err *err)
 {
-    if (unlink(path) == 0)
-        return sync_parent(path, err);
-    return errno == ENOENT ? ERR_OK : err_set_errno(err, errno, "remove \"%s\"", path);
+    enum err_code code = disk_remove(disk, name, err);
+    if (code == ERR_OK)
+        return disk_sync_folder(disk, "", err);
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
 }

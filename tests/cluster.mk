@@ -53,12 +53,12 @@ tests_unit_test_divergence_LDADD = libcluster.a libraft.a libbase.a $(CMOCKA_LIB
 
 UNIT += tests/unit/test_datadir
 tests_unit_test_datadir_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_datadir_LDADD = libcluster.a libbase.a $(CMOCKA_LIBS)
+tests_unit_test_datadir_LDADD = libcluster.a libwal.a libbase.a $(CMOCKA_LIBS)
 
 # a cluster that begins, and who joins it
 UNIT += tests/unit/test_first_members tests/unit/test_generations tests/unit/test_join_frame \
 	tests/unit/test_change_check tests/unit/test_start
-BEGINNING_LDADD = libcluster.a libraft.a libbase.a $(CMOCKA_LIBS)
+BEGINNING_LDADD = libcluster.a libraft.a libwal.a libbase.a $(CMOCKA_LIBS)
 tests_unit_test_first_members_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_first_members_LDADD = $(BEGINNING_LDADD)
 tests_unit_test_generations_CFLAGS = $(UNIT_CFLAGS)

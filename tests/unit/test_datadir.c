@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cluster/datadir.h"
+#include "proto/base/check.h"
 
 static const struct identity someone = {.cluster_id = 0x1234, .member_id = 5, .generation = 6,
                                         .name = "web 1"};
@@ -92,7 +93,7 @@ static void an_unfinished_first_start_is_cleared(void **state)
     struct err err;
     char path[512];
     const char *folders[] = {"wal", "store", "store/aside"};
-    const char *gone[] = {"wal", "store", "current", "arrival"};
+    const char *gone[] = {"wal/half", "store", "current", "arrival", "generations"};
     for (size_t i = 0; i < 3; i++) {
         snprintf(path, sizeof path, "%s/%s", (char *)*state, folders[i]);
         assert_int_equal(mkdir(path, 0700), 0);
@@ -100,13 +101,16 @@ static void an_unfinished_first_start_is_cleared(void **state)
     }
     write_text(*state, "current", "x", 0);
     write_text(*state, "arrival", "x", 0);
+    write_text(*state, "generations", "x", 0);
     assert_ok(datadir_open(&dir, *state, &err));
     assert_ok(datadir_clear(&dir, &err));
-    for (size_t i = 0; i < 4; i++) {
+    assert_ok(datadir_clear_stores(&dir, &err));
+    for (size_t i = 0; i < ARRAY_COUNT(gone); i++) {
         snprintf(path, sizeof path, "%s/%s", (char *)*state, gone[i]);
         assert_int_equal(access(path, F_OK), -1);
     }
     assert_ok(datadir_clear(&dir, &err));
+    assert_ok(datadir_clear_stores(&dir, &err));
     datadir_close(&dir);
 }
 

@@ -10,57 +10,57 @@
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
 
+static struct disk *disk;       /* of the test's folder */
+
 static char *path_in(void **state) { return mem_xformat("%s/generations", (char *)*state); }
 
-static void reopen(struct generations *generations, const char *path)
+static void reopen(struct generations *generations)
 {
-    generations_release(generations);
-    assert_ok(generations_open(generations, path, NULL));
+    generations_clear(generations);
+    assert_ok(generations_open(generations, disk, NULL));
 }
 
 static void what_was_met_is_there_after_a_restart(void **state)
 {
     struct generations generations;
-    char *path = path_in(state);
-    assert_ok(generations_begin(&generations, path, NULL));
-    reopen(&generations, path);
+    (void)state;
+    assert_ok(generations_begin(&generations, disk, NULL));
+    reopen(&generations);
     assert_false(generations.formed);
     assert_int_equal(generations_get(&generations, 7), 0);
     assert_ok(generations_meet(&generations, 7, 70, NULL));
     assert_ok(generations_meet(&generations, 3, 30, NULL));
     assert_ok(generations_meet(&generations, 7, 70, NULL));
-    reopen(&generations, path);
+    reopen(&generations);
     assert_int_equal(generations.count, 2);
     assert_int_equal(generations_get(&generations, 7), 70);
     assert_int_equal(generations_get(&generations, 3), 30);
     assert_err(generations_meet(&generations, 7, 71, NULL), EXISTS);
     assert_int_equal(generations_get(&generations, 7), 70);
     assert_ok(generations_form(&generations, NULL));
-    reopen(&generations, path);
+    reopen(&generations);
     assert_true(generations.formed);
     assert_err(generations_meet(&generations, 3, 31, NULL), EXISTS);
     generations_forget(&generations, 3);
     generations_forget(&generations, 4);
     assert_int_equal(generations_get(&generations, 3), 0);
     assert_int_equal(generations_get(&generations, 7), 70);
-    generations_release(&generations);
-    free(path);
+    generations_clear(&generations);
 }
 
 /* A member that is alone, or joined, has no such file. */
 static void without_a_file_it_is_formed(void **state)
 {
     struct generations generations;
-    char *path = path_in(state);
-    assert_ok(generations_open(&generations, path, NULL));
+    (void)state;
+    assert_ok(generations_open(&generations, disk, NULL));
     assert_true(generations.formed);
     assert_int_equal(generations.count, 0);
     assert_ok(generations_meet(&generations, 9, 90, NULL));
-    reopen(&generations, path);
+    reopen(&generations);
     assert_true(generations.formed);
     assert_int_equal(generations_get(&generations, 9), 90);
-    generations_release(&generations);
-    free(path);
+    generations_clear(&generations);
 }
 
 /* What cannot be kept is not known, so that the next hello tries again. */
@@ -68,16 +68,17 @@ static void what_cannot_be_kept_is_not_known(void **state)
 {
     struct generations generations;
     struct err err = {0};
-    char *path = mem_xformat("%s/gone/generations", (char *)*state);
-    assert_ok(generations_open(&generations, path, NULL));
+    char *fresh = mem_xformat("%s/generations.new", (char *)*state);
+    assert_int_equal(mkdir(fresh, 0700), 0);        /* in the way */
+    assert_ok(generations_open(&generations, disk, NULL));
     assert_true(generations_meet(&generations, 9, 90, &err) != ERR_OK);
-    assert_non_null(strstr(err.text, "gone"));
+    assert_non_null(strstr(err.text, fresh));
     assert_int_equal(generations_get(&generations, 9), 0);
     generations.formed = false;
     assert_true(generations_form(&generations, NULL) != ERR_OK);
     assert_false(generations.formed);
-    generations_release(&generations);
-    free(path);
+    generations_clear(&generations);
+    free(fresh);
 }
 
 static void strange_hellos_and_too_many(void **state)
@@ -97,23 +98,23 @@ static void every_damaged_byte_is_refused(void **state)
     struct generations generations;
     struct err err;
     char *path = path_in(state), content[512];
-    assert_ok(generations_begin(&generations, path, NULL));
+    assert_ok(generations_begin(&generations, disk, NULL));
     assert_ok(generations_meet(&generations, 7, 70, NULL));
-    generations_release(&generations);
+    generations_clear(&generations);
     int fd = open(path, O_RDWR);
     ssize_t size = read(fd, content, sizeof content);
     assert_in_range(size, 1, sizeof content - 1);
     for (ssize_t i = 0; i < size; i++) {
         content[i] ^= 4;
         assert_int_equal(pwrite(fd, content, (size_t)size, 0), size);
-        assert_err(generations_open(&generations, path, &err), CORRUPT);
-        assert_non_null(strstr(err.text, path));
+        assert_err(generations_open(&generations, disk, &err), CORRUPT);
+        assert_non_null(strstr(err.text, "generations"));
         content[i] ^= 4;
     }
     for (ssize_t i = 0; i < size; i++) {
         assert_int_equal(pwrite(fd, content, (size_t)size, 0), size);
         assert_int_equal(ftruncate(fd, i), 0);
-        assert_err(generations_open(&generations, path, NULL), CORRUPT);
+        assert_err(generations_open(&generations, disk, NULL), CORRUPT);
     }
     close(fd);
     free(path);
@@ -143,34 +144,35 @@ static void texts_that_are_no_table(void **state)
 static void a_file_is_replaced_as_a_whole(void **state)
 {
     struct buf content = {0};
-    char *path = path_in(state), *fresh = mem_xformat("%s.new", path);
-    assert_err(textfile_read(path, &content, NULL), NOT_FOUND);
-    assert_ok(textfile_write(path, BYTES_LITERAL("old\n"), NULL));
+    const char *name = "options";
+    char *fresh = mem_xformat("%s/options.new", (char *)*state);
+    assert_err(textfile_read(disk, name, &content, NULL), NOT_FOUND);
+    assert_ok(textfile_write(disk, name, BYTES_LITERAL("old\n"), NULL));
     assert_int_equal(mkdir(fresh, 0700), 0);        /* in the way of the next write */
-    assert_true(textfile_write(path, BYTES_LITERAL("new\n"), NULL) != ERR_OK);
-    assert_ok(textfile_read(path, &content, NULL));
+    assert_true(textfile_write(disk, name, BYTES_LITERAL("new\n"), NULL) != ERR_OK);
+    assert_ok(textfile_read(disk, name, &content, NULL));
     assert_bytes_equal(buf_bytes(&content), BYTES_LITERAL("old\n"));
     assert_int_equal(rmdir(fresh), 0);
     buf_clear(&content);
-    assert_ok(textfile_write(path, BYTES_EMPTY, NULL));
-    assert_ok(textfile_read(path, &content, NULL));
+    assert_ok(textfile_write(disk, name, BYTES_EMPTY, NULL));
+    assert_ok(textfile_read(disk, name, &content, NULL));
     assert_int_equal(content.size, 0);
-    assert_ok(textfile_remove(path, NULL));
-    assert_ok(textfile_remove(path, NULL));
-    assert_err(textfile_read(path, &content, NULL), NOT_FOUND);
+    assert_ok(textfile_remove(disk, name, NULL));
+    assert_ok(textfile_remove(disk, name, NULL));
+    assert_err(textfile_read(disk, name, &content, NULL), NOT_FOUND);
     buf_release(&content);
     free(fresh);
-    free(path);
 }
 
 static int make_folder(void **state)
 {
     *state = test_folder_new();
-    return 0;
+    return disk_posix_new(*state, &disk, NULL);
 }
 
 static int remove_folder(void **state)
 {
+    disk_posix_free(disk);
     test_folder_remove(*state);
     return 0;
 }

@@ -8,10 +8,12 @@
 
 static struct datadir folder;
 static struct start start;
+static struct rand chance;
 
 static int make_folder(void **state)
 {
     *state = test_folder_new();
+    rand_init(&chance, 1);
     return datadir_open(&folder, *state, NULL);
 }
 
@@ -29,6 +31,7 @@ static void decide(struct start_options options)
     if (code != ERR_OK)
         print_message("%s\n", err.text);
     assert_ok(code);
+    start_draw(&start, &chance);
     assert_ok(start_keep(&start, &folder, NULL));
 }
 
