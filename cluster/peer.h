@@ -58,11 +58,12 @@ enum peer_refusal {
     PEER_REFUSED_TO,            /* the hello is for another member than this */
     PEER_REFUSED_FROM,          /* the sender's id cannot be: 0, a local thread's, this member's */
     PEER_REFUSED_REMOVED,       /* the sender was removed from the cluster */
-    PEER_REFUSED_MEMBER,        /* handler.hello said no: another generation, ... */
+    PEER_REFUSED_MEMBER,        /* handler.hello said EXISTS: another data folder than the one it knows */
     PEER_REFUSED_FRAME,         /* a malformed frame or message */
     PEER_REFUSED_FULL,          /* no room for another peer */
     PEER_REFUSED_JOIN,          /* of a request to join: the sentence says why; it is final */
     PEER_REFUSED_JOIN_LATER,    /* likewise, but asking again may help */
+    PEER_REFUSED_NOT_NOW,       /* handler.hello cannot say yes: its disk fails, ... It says nothing of the sender */
 };
 
 /* Kinds of the member's own frames: numbers from here on, up to UINT16_MAX. */
@@ -89,7 +90,8 @@ struct peers_handler {
     /* That peer refuses this member; text is its sentence. Repeated with each attempt. Optional. */
     void (*refused)(void *context, raft_id id, enum peer_refusal why, const char *text);
     /* A hello (of a connection in either direction) whose cluster, ids and version are right.
-     * Anything but OK refuses it with err's sentence. Optional: all are fine. */
+     * Anything but OK refuses it with err's sentence: EXISTS for good, anything else for now. Optional: all
+     * are fine. */
     enum err_code (*hello)(void *context, raft_id from, uint64_t generation, struct err *err);
     void *context;
     /* Somebody asks to become a member: answered by peers_join_answer, which may come at once. Borrowed for

@@ -117,10 +117,11 @@ static enum peer_refusal hello_check(struct connection *connection,
     if (peers_is_removed(peers, hello->from))
         return refuse(PEER_REFUSED_REMOVED, err, "member " ID " was removed from cluster " ID,
                       hello->from, own->cluster_id);
-    if (own->handler.hello &&
-        own->handler.hello(own->handler.context, hello->from, hello->generation, err))
-        return PEER_REFUSED_MEMBER;
-    return 0;
+    enum err_code code =
+        own->handler.hello
+            ? own->handler.hello(own->handler.context, hello->from, hello->generation, err)
+            : ERR_OK;
+    return code == ERR_OK ? 0 : code == ERR_EXISTS ? PEER_REFUSED_MEMBER : PEER_REFUSED_NOT_NOW;
 }
 
 /* A newer connection of the same peer takes an older one's place: the older one is dead, and its

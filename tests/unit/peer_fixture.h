@@ -28,6 +28,7 @@ struct member {
     char refused_text[ERR_TEXT_SIZE];
     uint64_t hello_from, hello_generation;
     const char *hello_error;        /* NULL: hellos are fine */
+    enum err_code hello_code;       /* with that; OK: EXISTS */
     bool forget_sender;             /* when a message comes */
 };
 
@@ -105,7 +106,8 @@ static enum err_code on_hello(void *context, raft_id from, uint64_t generation, 
     assert_false(inside);
     member->hello_from = from;
     member->hello_generation = generation;
-    return member->hello_error ? err_set(err, ERR_INVALID, "%s", member->hello_error) : ERR_OK;
+    enum err_code code = member->hello_code ? member->hello_code : ERR_EXISTS;
+    return member->hello_error ? err_set(err, code, "%s", member->hello_error) : ERR_OK;
 }
 
 /* What the hellos of members that start from now on say. */

@@ -276,6 +276,32 @@ static void forming_goes_on_after_any_kill(void **state)
     }
 }
 
+/* One that cannot keep what it hears says nothing of who told it: nobody takes that for "you were met before"
+ * and gives up what he is. */
+static void a_disk_that_fails_refuses_nobody_for_good(void **state)
+{
+    struct sim_disk *failing = sim_disk_new(1);
+    (void)state;
+    begin(12);
+    sim_disk_fail(failing, 1, ERR_IO, true);
+    for (uint64_t i = 1; i <= 3; i++) {
+        format_first(i, 3);
+        if (i == 1)
+            places[i].generations.disk = sim_disk_door(failing);
+        up(i);
+    }
+    run_for(5 * NS_PER_S);
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_non_null(node_of(i));
+        is_silent(i);
+    }
+    sim_disk_fail(failing, 0, ERR_OK, false);
+    assert_true(run_until(all_three_formed));
+    assert_true(run_until(has_leader));
+    end();
+    sim_disk_free(failing);
+}
+
 static void refused_as_emptied(uint64_t number)
 {
     char wanted[160];
@@ -640,6 +666,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_votes_before_all_have_met),
         cmocka_unit_test(forming_goes_on_after_any_kill),
+        cmocka_unit_test(a_disk_that_fails_refuses_nobody_for_good),
         cmocka_unit_test(an_emptied_voter_is_refused_and_votes_for_nobody),
         cmocka_unit_test(two_emptied_voters_wait_for_the_third),
         cmocka_unit_test(who_joins_catches_up_and_votes),

@@ -156,6 +156,9 @@ static void test_wrong_hello(void **state)
     refuse_hello(hello, PEER_REFUSED_FRAME, "a hello that contradicts itself");
     members[1].hello_error = "this cluster exists";
     refuse_hello(good_hello, PEER_REFUSED_MEMBER, "this cluster exists");
+    members[1].hello_code = ERR_NO_SPACE;
+    refuse_hello(good_hello, PEER_REFUSED_NOT_NOW, "this cluster exists");
+    members[1].hello_code = ERR_OK;
     assert_int_equal(peers_count(members[1].peers), 0);
     assert_int_equal(members[1].lost[2][PEER_RAFT], 0);
 
