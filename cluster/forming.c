@@ -15,7 +15,7 @@
 
 bool node_is_forming(const struct node *node)
 {
-    return node->generations && !node->generations->formed;
+    return node->generations && !node->generations->formed && !MUTANT(FORMING_NOT_AWAITED);
 }
 
 bool node_was_met_before(const struct node *node) { return node->forming.was_met_before; }
@@ -117,6 +117,8 @@ enum err_code forming_hello(struct node *node, raft_id from, uint64_t generation
     if (member && member->generation > MEMBER_RESERVED && member->generation != generation)
         return refuse_another(node, from, err);
     enum err_code code = generations_meet(node->generations, from, generation, err);
+    if (code == ERR_EXISTS && MUTANT(EMPTIED_IS_MET))
+        code = ERR_OK;
     if (code == ERR_EXISTS)
         return refuse_another(node, from, err);
     node->wake(node->wake_context);

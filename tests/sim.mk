@@ -1,7 +1,7 @@
 # The simulator: whole clusters in one thread. It links the program's own libraries; what stands in
 # tests/sim defines nothing of theirs (contrib/tidy looks).
 SIM_SOURCES = \
-	tests/sim/check_count.c tests/sim/check_history.c tests/sim/check_leader.c \
+	tests/sim/check_asks.c tests/sim/check_change.c tests/sim/check_emptied.c tests/sim/check_count.c tests/sim/check_history.c tests/sim/check_leader.c \
 	tests/sim/check_lease.c tests/sim/check_log.c tests/sim/check_state.c tests/sim/check_stop.c \
 	tests/sim/check_vote.c tests/sim/check_watch.c \
 	tests/sim/checks.c tests/sim/checks.h tests/sim/checks_internal.h \

@@ -47,6 +47,8 @@
     X(CHANGE_WHILE_PENDING, "a second change is accepted while one is pending")                    \
     X(CHANGE_COUNTS_EARLY, "a leader counts by a change that is not committed")                    \
     X(CHANGE_COMES_LATE, "a late copy of a change counts on members that it was not decided on")   \
+    X(EMPTIED_IS_MET, "another data folder of a known member is taken for that one")               \
+    X(FORMING_NOT_AWAITED, "a first member votes before it has met the others")                    \
     /* reads */                                                                                    \
     X(READ_BEFORE_OWN_COMMIT, "a leader answers reads before it commits in its term")              \
     X(READ_WITHOUT_QUORUM, "a leader answers reads without asking whether it leads")               \

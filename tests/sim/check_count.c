@@ -28,7 +28,7 @@ void check_count_note(struct world *world, struct sim_host *host)
 static bool holds(struct world *world, const struct sim_host *leader, const struct sim_host *host,
                   raft_index match)
 {
-    if (!host->node)
+    if (!host->node || (world->emptied & bit(host->number)))
         return checks_of(world)->hosts[host->number - 1].last >= match;
     const struct raftlog *log = &host->node->raftlog;
     raft_term term = raftlog_term(&leader->node->raftlog, match);
@@ -39,7 +39,7 @@ static bool holds(struct world *world, const struct sim_host *leader, const stru
 
 static raft_term term_of(struct world *world, const struct sim_host *host)
 {
-    return host->node ? raft_current_term(host->node->raft)
+    return host->node && !(world->emptied & bit(host->number)) ? raft_current_term(host->node->raft)
                       : checks_of(world)->hosts[host->number - 1].term;
 }
 

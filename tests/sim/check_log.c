@@ -28,7 +28,7 @@ static bool holds(struct world *world, raft_id id, const struct entry *entry)
     struct sim_host *host = world_host(world, id);
     if (!host)
         return false;
-    if (!host->node)
+    if (!host->node || (world->emptied & bit(host->number)))
         return checks_of(world)->hosts[id - 1].last >= entry->index;
     const struct raftlog *log = &host->node->raftlog;
     return entry->index < raftlog_first(log) || raftlog_term(log, entry->index) == entry->term;

@@ -12,7 +12,7 @@ static void check_hosts(struct world *world)
         const struct sim_host *host = &world->hosts[i];
         bool is_over = host->state == HOST_GONE || host->state == HOST_REFUSED ||
                        (membership && membership_was_removed(membership, host->number));
-        if ((world->damaged & bit(host->number)) && !is_over)
+        if ((world->damaged & ~world->emptied & bit(host->number)) && !is_over)
             world_fail(world, "host %" PRIu64 " lost what it had and was not refused", host->number);
         if ((world->core & bit(host->number)) && host->state != HOST_UP && !is_over)
             world_fail(world, "host %" PRIu64 " died of a majority's damage", host->number);

@@ -29,6 +29,8 @@ static struct seen_vote *votes_of(struct checks *checks, raft_term term, raft_id
 void check_vote_given(struct world *world, raft_id voter, raft_term term, raft_id candidate)
 {
     struct seen_vote_of *last = &checks_of(world)->hosts[voter - 1].vote;
+    if (world->emptied & bit(voter))
+        world_fail(world, "host %" PRIu64 " was emptied and votes", voter);
     if (last->term == term && last->candidate != candidate)
         world_fail(world, "host %" PRIu64 " votes for %" PRIu64 " and %" PRIu64 " in term %" PRIu64,
                    voter, last->candidate, candidate, term);

@@ -21,6 +21,7 @@ void checks_free(struct checks *checks)
     free(checks->terms);
     free(checks->votes);
     free(checks->states);
+    free(checks->changes);
     free(checks->leases);
     free(checks);
 }
@@ -30,6 +31,8 @@ raft_index checks_committed(const struct world *world) { return world->checks->c
 void checks_started(struct world *world, struct sim_host *host)
 {
     struct seen_host *seen = &checks_of(world)->hosts[host->number - 1];
+    if (check_emptied(world, host))
+        return;
     seen->checked = raftlog_first(&host->node->raftlog) - 1;
     seen->state_checked = 0;
     seen->has_configuration = false;
@@ -39,16 +42,20 @@ void checks_started(struct world *world, struct sim_host *host)
 
 void checks_crashed(struct world *world, struct sim_host *host)
 {
-    check_log(world, host);
+    if (!check_emptied(world, host))
+        check_log(world, host);
 }
 
 void checks_after(struct world *world, struct sim_host *host)
 {
     raft_validate(host->node->raft);
+    if (check_emptied(world, host))
+        return;
     check_leader(world, host);
     check_vote(world, host);
     check_log(world, host);
     check_count(world, host);
+    check_change(world, host);
     check_state(world, host, false);
     check_count_note(world, host);
 }
@@ -71,6 +78,7 @@ void checks_end(struct world *world)
 {
     check_states(world);
     check_states_equal(world);
+    check_asks(world);
     check_told(world);
     check_left_alone(world);
     check_leases_end(world, true);

@@ -9,6 +9,9 @@
  *   check_state.c     equal applied index, equal state; each store fits together
  *   check_history.c   every client's history is linearizable; acknowledged writes survive, and happened once
  *   check_lease.c     no lease ends before its time, every one ends some time after it; its keys end with it
+ *   check_asks.c      who was told that the membership is changed finds it so
+ *   check_change.c    what was asked for once changes the membership once at most
+ *   check_emptied.c   an emptied voter never takes part again, nor one that has not met the others
  *   check_stop.c      without a majority of good copies nothing is decided, and the rest stays up
  *   check_watch.c     events ordered, unique, complete, whole; watches can be resumed
  *

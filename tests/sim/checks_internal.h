@@ -26,6 +26,7 @@ struct seen_host {              /* by number - 1 */
     bool has_configuration;
     raft_index checked;         /* of its committed entries, up to here */
     raft_index last;            /* of its durable log, while it was up last */
+    raft_index changed;         /* its membership was looked at as this entry made it */
     raft_index state_checked;   /* applied index whose state was compared last */
 };
 
@@ -47,6 +48,11 @@ struct seen_state {
     uint64_t host;
 };
 
+struct seen_change {            /* of the membership, that somebody asked for */
+    uint64_t token[2];
+    raft_index index;           /* the entry that brought it about */
+};
+
 struct seen_lease;
 
 struct checks {
@@ -60,6 +66,8 @@ struct checks {
     struct seen_state *states;          /* ascending by applied */
     size_t state_count, state_capacity;
     uint64_t states_compared;
+    struct seen_change *changes;
+    size_t change_count, change_capacity;
     struct sim_model *model;            /* of the committed entries, replayed so far */
     raft_index replayed;
     struct seen_lease *leases;          /* of the replay: those that have not ended */
@@ -89,6 +97,10 @@ void check_lease_entry(struct world *world, raft_index index, const struct sim_e
 void check_leases_end(struct world *world, bool is_quiet);
 /* From its last renewal, or the last election, to the end of a lease of that time: at most. */
 int64_t check_lease_bound_ns(const struct world *world, int64_t ttl_s);
+/* True: it was emptied, and nothing else is to be asked of it. */
+bool check_emptied(struct world *world, struct sim_host *host);
+void check_change(struct world *world, struct sim_host *host);
+void check_asks(struct world *world);
 void check_stop(struct world *world, int64_t settled_ns, raft_index committed);
 void check_watch(struct world *world);
 

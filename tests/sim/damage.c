@@ -66,9 +66,18 @@ static bool breaks_someone(struct world *world, uint64_t damaged)
     return false;
 }
 
+/* Each of them is waited for until then. */
+bool damage_is_forming(const struct world *world)
+{
+    for (size_t i = 0; i < world->host_count; i++)
+        if (!(world->emptied & bit(world->hosts[i].number)) && sim_host_is_forming(&world->hosts[i]))
+            return true;
+    return false;
+}
+
 static bool may_damage(struct world *world, const struct sim_host *host)
 {
-    return world_membership(world) && !faults_is_changing(world) &&
+    return world_membership(world) && !damage_is_forming(world) && !faults_is_changing(world) &&
            !breaks_someone(world, world->damaged | world->silent | bit(host->number));
 }
 
@@ -217,6 +226,31 @@ void damage_lose_store(struct world *world)
         lose_store(world, host);
 }
 
+/* One of the first members, with all that it promised. It starts again like all of them did, and may wait for
+ * ever, but is not to be one of them again (design: generations). */
+void damage_empty(struct world *world)
+{
+    struct sim_host *host = world->hosts[0].forms ? damage_draw_victim(world) : NULL;
+    size_t count = (size_t)PARAM(world->params, members);
+    struct membership_member members[WORLD_HOSTS_MAX];
+    if (!host || host->number > count)
+        return;
+    for (size_t i = 0; i < count; i++)
+        members[i] = sim_host_record(i + 1);
+    note_damage(world, host, WORLD_emptied_voters, NULL);
+    world->emptied |= bit(host->number);
+    sim_host_empty(host, members, count);
+}
+
+bool damage_told_emptied(struct world *world, struct sim_host *host)
+{
+    bool is_emptied = world->emptied & bit(host->number);
+    if (!is_emptied)
+        world_fail(world, "host %" PRIu64 " was told that it was emptied, and it was not",
+                   host->number);
+    return is_emptied;
+}
+
 /* Of a file that waits to become part of the log: nobody was promised anything of it. */
 void damage_spare_log(struct world *world)
 {
@@ -239,11 +273,11 @@ void damage_spare_log(struct world *world)
 
 void damage_check_start(struct world *world, struct sim_host *host)
 {
-    bool is_damaged = world->damaged & bit(host->number);
+    bool is_damaged = world->damaged & ~world->emptied & bit(host->number);
     if (host->state == HOST_UP && is_damaged)
         world_fail(world, "host %" PRIu64 " started though its disk had lost what it promised",
                    host->number);
-    else if (host->state == HOST_REFUSED && !is_damaged)
+    else if (host->state == HOST_REFUSED && !is_damaged && !(world->emptied & bit(host->number)))
         world_fail(world, "host %" PRIu64 " was refused and nothing had damaged it: %s",
                    host->number, host->last_refusal);
     else if (host->state != HOST_UP && (world->damaged_logs & bit(host->number)) &&
@@ -292,7 +326,8 @@ bool damage_majority(struct world *world)
     const struct membership *membership = world_membership(world);
     uint64_t lost = world->damaged, before = world->damaged;
     struct sim_host *host;
-    if (!membership || faults_is_changing(world) || membership->configuration.voters_outgoing.count)
+    if (!membership || damage_is_forming(world) || faults_is_changing(world) ||
+        membership->configuration.voters_outgoing.count)
         return false;
     for (size_t i = 0; i < world->host_count; i++)
         if (world->hosts[i].state == HOST_REFUSED || world->hosts[i].state == HOST_GONE)

@@ -230,6 +230,7 @@ static const struct {
     {SIM_flush_error, fail_flush}, {SIM_full_disk, fill_disk}, {SIM_slow_disk, slow_disk},
     {SIM_bit_flip, damage_flip_bit}, {SIM_spare_flip, damage_spare_log},
     {SIM_latent_error, damage_sector}, {SIM_lost_store, damage_lose_store},
+    {SIM_emptied, damage_empty},
     {SIM_silent_flip, silent_damage},
     {SIM_add, operator_add}, {SIM_remove, operator_remove}, {SIM_promote, operator_promote},
     {SIM_joint, operator_change_two}, {SIM_transfer, operator_transfer},
@@ -387,7 +388,7 @@ static uint64_t draw_core(struct world *world)
     for (size_t i = 0; i < world->host_count; i++)
         if (world->hosts[i].state == HOST_UP && !(world->damaged & bit(world->hosts[i].number)))
             core |= bit(world->hosts[i].number);
-    if (!membership || faults_is_changing(world) || membership->configuration.voters_outgoing.count)
+    if (!membership || damage_is_forming(world) || faults_is_changing(world) || membership->configuration.voters_outgoing.count)
         return core;
     const struct raft_id_set *ids = &membership->configuration.voters;
     uint64_t behind = hosts_behind(world) | world->silent;

@@ -35,6 +35,9 @@ void damage_flip_bit(struct world *world);
 void damage_spare_log(struct world *world);
 void damage_sector(struct world *world);
 void damage_lose_store(struct world *world);
+void damage_empty(struct world *world);
+/* The first members have not all met. */
+bool damage_is_forming(const struct world *world);
 /* So many voters of each configuration, for good, that none can decide any more. False, and nothing was done:
  * a change of the membership is under way. */
 bool damage_majority(struct world *world);

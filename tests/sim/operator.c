@@ -15,6 +15,7 @@ struct purpose {                        /* of a change */
 /* A change of the membership that some host was asked for. */
 struct fault_change {
     struct node_change change;
+    struct node_ask ask;                /* or that, by a frame */
     struct world *world;
     struct purpose purpose;
 };
@@ -30,15 +31,14 @@ static void note_doubt(struct world *world, const struct raft_conf_change *chang
             world->operator.doubtful |= bit(change->changes[i].id);
 }
 
-static void change_done(struct node_change *base, enum err_code code)
+static void ended(struct fault_change *change, enum err_code code)
 {
-    struct fault_change *change = container_of(base, struct fault_change, change);
     struct world *world = change->world;
     TRACE(world->trace, "change code=%s", err_name(code));
     world_note(world, 3, code);
     world->change = NULL;
     if (err_kind(code) == ERR_KIND_UNKNOWN)
-        note_doubt(world, &base->change);
+        note_doubt(world, &change->change.change);
     if (code == ERR_OK) {
         faults_count(world, change->purpose.kind);
         world->operator.owed += change->purpose.removes_refused;
@@ -48,6 +48,57 @@ static void change_done(struct node_change *base, enum err_code code)
         }
     }
     free(change);
+}
+
+static void change_done(struct node_change *base, enum err_code code)
+{
+    ended(container_of(base, struct fault_change, change), code);
+}
+
+/* What a person was told is so from then on: check_told_asks (check_asks.c). */
+static void note_answer(struct world *world, const struct node_ask *ask)
+{
+    switch (ask->kind) {
+    case NODE_ASK_ADD: world->added |= bit(ask->id); break;
+    case NODE_ASK_PROMOTE: world->promoted |= bit(ask->id); break;
+    case NODE_ASK_REMOVE: world->removed |= bit(ask->id); break;
+    case NODE_ASK_UPDATE:
+    case NODE_ASK_TRANSFER: break;
+    }
+}
+
+static void ask_done(struct node_ask *ask, enum err_code code)
+{
+    struct fault_change *change = container_of(ask, struct fault_change, ask);
+    if (code == ERR_OK) {
+        faults_count(change->world, WORLD_asks_granted);
+        note_answer(change->world, ask);
+    } else if (err_kind(code) == ERR_KIND_RESULT || code == ERR_BUSY) {
+        faults_count(change->world, WORLD_asks_refused);
+    }
+    ended(change, code);
+}
+
+/* False: a change that nobody can ask for by a frame, such as two at once. */
+static bool ask_for(struct world *world, struct sim_host *host, struct fault_change *change)
+{
+    const struct raft_conf_change *what = &change->change.change;
+    raft_id id = what->count ? what->changes[0].id : 0;
+    bool is_member = membership_find(world_membership(world), id) != NULL;
+    if (what->count != 1 || (int64_t)faults_below(world, 1000) >= PARAM(world->params, asks))
+        return false;
+    switch (what->changes[0].type) {
+    case RAFT_CHANGE_ADD_LEARNER: change->ask.kind = NODE_ASK_ADD; break;
+    case RAFT_CHANGE_REMOVE: change->ask.kind = NODE_ASK_REMOVE; break;
+    case RAFT_CHANGE_ADD_VOTER: change->ask.kind = NODE_ASK_PROMOTE; break;
+    default: return false;
+    }
+    if (is_member != (change->ask.kind != NODE_ASK_ADD))
+        return false;
+    change->ask.member = sim_host_record(id);
+    change->ask.done = ask_done;
+    node_ask(host->node, &change->ask);
+    return true;
 }
 
 static void submit(struct world *world, const struct raft_conf_change *what, struct purpose purpose)
@@ -62,10 +113,15 @@ static void submit(struct world *world, const struct raft_conf_change *what, str
     change->change.change = *what;
     change->change.done = change_done;
     for (size_t i = 0; i < what->count; i++)
+        if (what->changes[i].type == RAFT_CHANGE_ADD_LEARNER &&
+            membership_find(world_membership(world), what->changes[i].id))
+            world->demoted |= bit(what->changes[i].id);
+    for (size_t i = 0; i < what->count; i++)
         change->change.members.members[change->change.members.count++] =
             sim_host_record(what->changes[i].id);
     world->change = change;
-    node_change_submit(host->node, &change->change);
+    if (!ask_for(world, host, change))
+        node_change_submit(host->node, &change->change);
 }
 
 static void submit_one(struct world *world, enum raft_change_type type, uint64_t id,
@@ -87,9 +143,9 @@ static size_t voters(const struct membership *membership)
     return membership->configuration.voters.count;
 }
 
-static bool is_settled(const struct membership *membership)
+static bool is_settled(struct world *world, const struct membership *membership)
 {
-    return membership && membership->count > 0 &&
+    return membership && !damage_is_forming(world) && membership->count > 0 &&
            membership->configuration.voters_outgoing.count == 0;
 }
 
@@ -133,7 +189,7 @@ static struct sim_host *newcomer(struct world *world)
 void operator_add(struct world *world)
 {
     const struct membership *membership = world_membership(world);
-    if (!is_settled(membership) || world->change ||
+    if (!is_settled(world, membership) || world->change ||
         (int64_t)membership->count >=
             PARAM(world->params, members) + PARAM(world->params, members_more))
         return;
@@ -148,7 +204,7 @@ void operator_add(struct world *world)
 void operator_remove(struct world *world)
 {
     const struct membership *membership = world_membership(world);
-    if (!is_settled(membership) || world->change || membership->count < 2)
+    if (!is_settled(world, membership) || world->change || membership->count < 2)
         return;
     uint64_t id = membership->members[faults_below(world, membership->count)].id;
     if (may_remove(world, membership, id))
@@ -158,7 +214,7 @@ void operator_remove(struct world *world)
 void operator_promote(struct world *world)
 {
     const struct membership *membership = world_membership(world);
-    if (!is_settled(membership) || world->change)
+    if (!is_settled(world, membership) || world->change)
         return;
     const struct raft_id_set *learners = &membership->configuration.learners;
     if (learners->count == 0)
@@ -179,7 +235,7 @@ void operator_change_two(struct world *world)
         submit(world, &(struct raft_conf_change){0}, (struct purpose){.kind = WORLD_joint_changes});
         return;
     }
-    if (!is_settled(membership) || state->learners.count == 0 || voters(membership) < 2)
+    if (!is_settled(world, membership) || state->learners.count == 0 || voters(membership) < 2)
         return;
     uint64_t in = state->learners.ids[faults_below(world, state->learners.count)];
     uint64_t out = state->voters.ids[faults_below(world, state->voters.count)];
@@ -271,6 +327,6 @@ void operator_step(struct world *world)
         return;
     world->operator.next_ns =
         has_work(world) ? world->now_ns + faults_ms(world, 100, 2000) : INT64_MAX;
-    if (is_settled(membership) && !world->change)
+    if (is_settled(world, membership) && !world->change)
         replace_next(world, membership);
 }

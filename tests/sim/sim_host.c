@@ -306,6 +306,21 @@ void sim_host_lose_store(struct sim_host *host)
     new_home(host);
 }
 
+void sim_host_empty(struct sim_host *host, const struct membership_member *members, size_t count)
+{
+    sim_host_lose_store(host);
+    sim_disk_free(host->disk);
+    host->disk = sim_disk_new(rand_u64(&host->rand));
+    host->identity.generation = rand_u64(&host->rand) | 2;
+    sim_host_format(host, members, count);
+}
+
+bool sim_host_is_forming(const struct sim_host *host)
+{
+    return host->forms && (host->state == HOST_UP || host->state == HOST_DOWN) &&
+           !host->own_generations.formed;
+}
+
 bool sim_host_is_changing(const struct sim_host *host)
 {
     if (!host->node)
@@ -375,6 +390,8 @@ void sim_host_format(struct sim_host *host, const struct membership_member *memb
     enum err_code code = transfer_open_store(host->home, &options, NULL, &store, &lacks, &err);
     if (code == ERR_OK)
         code = open_wal(host, true, &wal, &recovery, &err);
+    if (code == ERR_OK && count && host->forms)
+        code = generations_begin(&host->own_generations, sim_disk_door(host->disk), &err);
     if (code == ERR_OK && count)
         code = node_bootstrap(store, wal, members, count, &err);
     if (code == ERR_OK)
@@ -421,9 +438,15 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
         .wake = wake,
         .wake_context = host,
     };
+    enum err_code code = ERR_OK;
     host->counters.starts++;
     host->spent_ns = 0;
-    enum err_code code = open_wal(host, false, &options.wal, &recovery, &err);
+    if (host->forms) {
+        options.generations = &host->own_generations;
+        code = generations_open(&host->own_generations, &host->slow_disk, &err);
+    }
+    if (code == ERR_OK)
+        code = open_wal(host, false, &options.wal, &recovery, &err);
     if (code != ERR_OK)
         return refused(host, code, &err);
     struct store_options with = store_options(host, false);

@@ -59,6 +59,9 @@ struct sim_host {
     struct node *node;          /* NULL unless UP */
     char address[32];           /* its number, unless its owner says otherwise before it starts */
     struct generations *generations;    /* of its owner; NULL: hosts are taken for who they say they are */
+    bool forms;                 /* the first ones meet before anybody votes; then these, kept on its disk: */
+    struct generations own_generations;
+    bool has_formed;            /* it was seen to be */
     struct raft_conf_state configuration;   /* what it acted by when it ended last */
     bool is_changing;           /* then its log held a configuration that was not applied yet */
     uint64_t message_size_max;  /* these two: see node_options */
@@ -112,6 +115,12 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
                     size_t log_keep_entries);
 /* The process dies now. power: what was not synced may be lost; keep and torn as sim_disk_crash. */
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn);
+
+/* Its process does not run, and it forms. Nothing is left of its data folder, and its first start is made again
+ * from the same list, as a unit file has it. */
+void sim_host_empty(struct sim_host *host, const struct membership_member *members, size_t count);
+/* It waits for the other first members, or will when it is started. */
+bool sim_host_is_forming(const struct sim_host *host);
 
 /* Its process does not run. The store is gone, the log is not. */
 void sim_host_lose_store(struct sim_host *host);

@@ -67,6 +67,9 @@
     X(promote, 0, 100, "")                                                                         \
     X(joint, 0, 60, "two changes at once")                                                         \
     X(transfer, 0, 80, "of leadership")                                                            \
+    X(emptied, 0, 40, "a voter's data folder, and its first start again; where they form")         \
+    X(forming, 0, 1000, "chance, of 1000, that the first members meet before they vote")           \
+    X(asks, 0, 1000, "of 1000 changes, those that the leader is asked for by frames")              \
     X(keep_unsynced, 0, 1000, "sectors that stay at a loss of power, of 1000")                     \
     X(torn, 0, 300, "of those that do not, written in part")
 

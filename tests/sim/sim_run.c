@@ -22,6 +22,7 @@
 #define RUIN_WATCH_NS (15 * NS_PER_S)
 #define STEPS_MAX 30000000
 #define ARRIVAL_NS (10 * NS_PER_S)      /* a round in which it fails and one in which it does not */
+#define FORMING_NS (20 * NS_PER_S)      /* connections that back off, both ways, of the last pair */
 #define FULL_DISK_NS (6 * NS_PER_S)     /* the log's writer looks again every five seconds */
 
 /* ---- the phases of a run ---- */
@@ -105,7 +106,8 @@ static int64_t progress_bound_ns(struct world *world)
                        (1000000 - PARAM(params, clock_rate));
     int64_t rounds = (int64_t)backlog(world) / PARAM(params, inflight);
     return 3 * election + (40 + 2 * rounds) * (message + flush) +
-           (has_full_disk(world) ? FULL_DISK_NS : 0) + (world->silent ? ARRIVAL_NS : 0);
+           (has_full_disk(world) ? FULL_DISK_NS : 0) + (world->silent ? ARRIVAL_NS : 0) +
+           (damage_is_forming(world) ? FORMING_NS : 0);
 }
 
 static bool is_settled(struct world *world)

@@ -82,7 +82,8 @@ const struct membership *world_membership(struct world *world)
     raft_index applied = 0;
     for (size_t i = 0; i < world->host_count; i++) {
         struct sim_host *host = &world->hosts[i];
-        if (host->node && raft_applied(node_raft(host->node)) >= applied) {
+        if (host->node && !(world->emptied & bit(host->number)) &&
+            raft_applied(node_raft(host->node)) >= applied) {
             applied = raft_applied(node_raft(host->node));
             newest = node_membership(host->node);
         }
@@ -168,6 +169,7 @@ struct sim_host *world_add_host(struct world *world)
     struct sim_host *host = new_host(world);
     if (!host)
         return NULL;
+    host->forms = host->has_formed = world->hosts[0].forms;
     sim_host_format(host, NULL, 0);
     world_start_host(world, host);
     return host;
@@ -175,7 +177,7 @@ struct sim_host *world_add_host(struct world *world)
 
 bool world_serves(const struct world *world, const struct sim_host *host)
 {
-    return host->state == HOST_UP && !(world->silent & bit(host->number)) &&
+    return host->state == HOST_UP && !((world->silent | world->emptied) & bit(host->number)) &&
            !node_lacks_store(host->node);
 }
 
@@ -236,8 +238,10 @@ void world_init(struct world *world, const struct sim_params *params, struct tra
     world->clients = clients_new(world);
     struct membership_member members[WORLD_HOSTS_MAX];
     size_t count = (size_t)PARAM(params, members);
+    bool forms = (int64_t)rand_below(&world->rand, 1000) < PARAM(params, forming);
     for (size_t i = 0; i < count; i++) {
         CHECK(new_host(world));
+        world->hosts[i].forms = forms;
         members[i] = sim_host_record(i + 1);
     }
     for (size_t i = 0; i < count; i++)
@@ -308,15 +312,23 @@ static void step_host(struct world *world, struct sim_host *host)
     silent_after(world, host);
     checks_after(world, host);
     note_host(world, host);
+    if (host->forms && !host->has_formed && !node_is_forming(host->node)) {
+        host->has_formed = true;
+        faults_count(world, WORLD_formings);
+    }
     if (sim_host_has_failed(host, &err)) {
         TRACE(world->trace, "host=%" PRIu64 " fails: %s", host->number, err.text);
         if (err.code == ERR_DIVERGED)
             silent_fenced(world, host, &err);
         world_crash_host(world, host, rand_below(&world->rand, 2));
-        if (err.code == ERR_REMOVED)
+        if (err.code == ERR_REMOVED) {
             host->state = HOST_GONE;
-        else
+        } else if (err.code == ERR_EXISTS && damage_told_emptied(world, host)) {
+            host->state = HOST_REFUSED;
             faults_host_ended(world, host);
+        } else {
+            faults_host_ended(world, host);
+        }
     }
 }
 

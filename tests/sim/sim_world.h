@@ -24,6 +24,7 @@
     X(slow_disks) X(bit_flips) X(spare_flips) X(latent_errors) X(lost_stores) X(refused_starts)     \
     X(joins)                                                                                       \
     X(removals) X(promotions) X(joint_changes) X(transfers) X(replaced_hosts) X(installs)          \
+    X(formings) X(emptied_voters) X(asks_granted) X(asks_refused)                                                                \
     X(silent_flips) X(fenced) X(rebuilt_stores) X(elections) X(safe_stops) X(lease_renewals) X(lease_expiries)
 
 enum world_fault {
@@ -63,6 +64,8 @@ struct world {
         int64_t restart_ns, resume_ns, quick_ns, room_ns;
     } timers[WORLD_HOSTS_MAX];
     uint64_t damaged;           /* copies that are not what was acknowledged, a bit each */
+    uint64_t emptied;           /* of them, those that begin again with an empty folder: they wait and promise
+                                 * nothing, until somebody knows better. A bit each */
     uint64_t damaged_logs;      /* of them, those whose log is what was damaged */
     uint64_t silent;            /* hosts with a store in which a row has changed, a bit each */
     const struct backend_memory *silent_stores[WORLD_HOSTS_MAX];    /* of them: which store that is */
@@ -74,6 +77,8 @@ struct world {
     } operator;
     uint64_t was_full;          /* hosts whose disk has been full, a bit each */
     struct fault_change *change;    /* of the membership, under way; NULL: none */
+    uint64_t added, promoted, removed;  /* whom an answered ask told of, a bit each */
+    uint64_t demoted;               /* who was ever asked to give its vote up again, a bit each */
     struct checks *checks;
     struct clients *clients;
     struct world_totals totals;
@@ -124,6 +129,8 @@ int64_t faults_next_ns(const struct world *world);
 void faults_step(struct world *world);
 void faults_heal(struct world *world);
 bool faults_ruin(struct world *world);
+/* damage.c: an emptied host was told so (true), or (false) it is none. */
+bool damage_told_emptied(struct world *world, struct sim_host *host);
 /* silent.c */
 void silent_fenced(struct world *world, struct sim_host *host, const struct err *err);
 void silent_after(struct world *world, struct sim_host *host);
