@@ -325,6 +325,8 @@ bool sim_host_is_changing(const struct sim_host *host)
 {
     if (!host->node)
         return host->is_changing;
+    if (host->node->writer.commit_durable < host->node->membership.index)
+        return true;
     const struct raftlog *log = &host->node->raftlog;
     raft_index index = raft_applied(host->node->raft) + 1;
     for (index = index < raftlog_first(log) ? raftlog_first(log) : index; index <= raftlog_last(log);

@@ -129,7 +129,8 @@ void sim_host_lose_store(struct sim_host *host);
 int64_t sim_host_next_ns(const struct sim_host *host);
 /* Does what is due. */
 void sim_host_advance(struct sim_host *host);
-/* Its log holds a configuration that it has not applied; or did when it ended. */
+/* Its log holds a configuration that it has not applied; or did when it ended, or may again after a crash: that
+ * it is committed is not on its disk. */
 bool sim_host_is_changing(const struct sim_host *host);
 /* Its node failed by itself: the process is about to end. */
 bool sim_host_has_failed(const struct sim_host *host, struct err *ret_err);
