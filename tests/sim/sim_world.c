@@ -25,6 +25,7 @@ void world_note(struct world *world, uint64_t what, uint64_t value)
     world->hash = hash_bytes(world->hash, bytes_of(words, sizeof words));
 }
 
+__attribute__((format(printf, 2, 0)))
 static bool fail(struct world *world, const char *format, va_list list)
 {
     if (world->has_failed)

@@ -123,7 +123,7 @@ static struct peers *peers_of(struct member *member, uint64_t cluster_id, raft_i
         .member_id = id,
         .generation = 1000 + member->id,
         .address = says_address,
-        .handler = {on_message, on_frame, on_unreachable, on_lost, on_refused, on_hello, member},
+        .handler = {on_message, on_frame, on_unreachable, on_lost, on_refused, on_hello, member, NULL},
     });
 }
 

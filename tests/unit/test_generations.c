@@ -127,8 +127,8 @@ static void texts_that_are_no_table(void **state)
         "concordfs generations\nformed yes\nmember 7 8\n",
         "concordfs generations\nformed yes\nmember 0000000000000007 0000000000000000\n",
         "concordfs generations\nformed yes\nmember 0000000000000000 0000000000000001\n",
-        "concordfs generations\nformed no\nmember 0000000000000002 0000000000000001\n"
-        "member 0000000000000002 0000000000000001\n",
+        ("concordfs generations\nformed no\nmember 0000000000000002 0000000000000001\n"
+         "member 0000000000000002 0000000000000001\n"),
         "concordfs generations\nformed no\nmember 0000000000000002 0000000000000001",
         "concordfs generations\nformed no\nmore\n",
     };

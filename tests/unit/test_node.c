@@ -499,7 +499,7 @@ static void observers_hear_before_the_answer(void **state)
     assert_ok(node_propose_raw(fixture->node, foreign));
     blob_unref(foreign);
     settle(fixture);
-    struct call call = {.op = {.kind = KV_OP_RENAME, .rename = {BYTES_LITERAL("/x"), BYTES_LITERAL("/z")}}};
+    struct call call = {.op = {.kind = KV_OP_RENAME, .rename = {.from = BYTES_LITERAL("/x"), .to = BYTES_LITERAL("/z")}}};
     submit_op(fixture, &call);
     settle(fixture);
     assert_ok(call.code);

@@ -49,6 +49,7 @@ static inline void watched_release(struct watched *watched)
 
 /* ---- listeners ---- */
 
+__attribute__((format(printf, 2, 3)))
 static inline void listener_text(struct listener *listener, const char *format, ...)
 {
     char text[8192];
