@@ -92,7 +92,8 @@ static void on_async(uv_async_t *async)
 {
     struct member *member = container_of(async, struct member, async);
     spin_hit(member);
-    worker_threads_complete(member->workers);
+    if (member->workers)        /* gone first where a start was refused: a wake may be under way */
+        worker_threads_complete(member->workers);
     mailbox_drain(member);
 }
 
