@@ -8,17 +8,11 @@ enum { DIVERGENCE_KIND_WORD = PEER_KIND_OWN + 32 };
 
 bool divergence_is_frame(uint32_t kind) { return kind == DIVERGENCE_KIND_WORD; }
 
-/* To every other member. One that does not hear it hears the next. */
 static void tell(struct node *node, struct store_position position, bool asks)
 {
     uint8_t word[DIVERGENCE_WORD_SIZE];
     divergence_word_encode(position, asks, word);
-    for (size_t i = 0; i < node->membership.count && node->peers; i++) {
-        raft_id to = node->membership.members[i].id;
-        if (to != node->identity.member_id)
-            (void)!peers_send_frame(node->peers, to, PEER_RAFT, DIVERGENCE_KIND_WORD,
-                                    bytes_of(word, sizeof word));
-    }
+    node_peers_tell(node, DIVERGENCE_KIND_WORD, bytes_of(word, sizeof word));
 }
 
 void node_fence(struct node *node, const struct divergence_finding *finding)

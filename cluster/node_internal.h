@@ -181,6 +181,8 @@ enum err_code node_peers_open(struct node *node, const struct node_options *opti
                               struct err *err) MUST_USE;
 void node_peers_send(struct node *node, const struct raft_message *message);
 void node_peers_update(struct node *node, raft_index since);
+/* A frame of the member's own to every other member. One that does not hear it hears the next. */
+void node_peers_tell(struct node *node, uint32_t kind, struct bytes bytes);
 /* Without a leader nobody says anything to some of the others, and each looks missing to all. Then, once a
  * second, a word to everyone. */
 void node_peers_call(struct node *node, int64_t now);

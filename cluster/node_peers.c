@@ -111,16 +111,22 @@ enum { HERE_KIND = PEER_KIND_OWN + 48 };
 #define HERE_PERIOD_NS (1 * NS_PER_S)
 #define LEADERLESS_NS (2 * ELECTION_DEFAULT_MS * NS_PER_MS)
 
+void node_peers_tell(struct node *node, uint32_t kind, struct bytes bytes)
+{
+    for (size_t i = 0; i < node->membership.count && node->peers; i++) {
+        raft_id to = node->membership.members[i].id;
+        if (to != node->identity.member_id)
+            (void)!peers_send_frame(node->peers, to, PEER_RAFT, kind, bytes);
+    }
+}
+
 void node_peers_call(struct node *node, int64_t now)
 {
     bool is_led = node->leader_lost_ns == 0 || now - node->leader_lost_ns < HERE_PERIOD_NS;
     if (is_led || !node->peers || now < node->called_ns + HERE_PERIOD_NS)
         return;
     node->called_ns = now;
-    for (size_t i = 0; i < node->membership.count; i++)
-        if (node->membership.members[i].id != node->identity.member_id)
-            (void)!peers_send_frame(node->peers, node->membership.members[i].id, PEER_RAFT, HERE_KIND,
-                                    (struct bytes){0});
+    node_peers_tell(node, HERE_KIND, BYTES_EMPTY);
 }
 
 void node_peers_forget(struct node *node, int64_t now)

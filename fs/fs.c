@@ -43,10 +43,15 @@ bool fs_quorum_is_lost(struct fs *fs)
     return !status->has_quorum && status->quorum_lost_ns >= fs->options.timeo_ms * 1000000;
 }
 
-int64_t fs_wait_ms(struct fs *fs)
+int64_t fs_election_wait_ms(const struct fs *fs)
 {
     int64_t timeo_ms = fs->options.timeo_ms;
-    return timeo_ms > FS_ELECTION_WAIT_MS && fs_quorum_is_lost(fs) ? FS_ELECTION_WAIT_MS : timeo_ms;
+    return timeo_ms < FS_ELECTION_WAIT_MS ? timeo_ms : FS_ELECTION_WAIT_MS;
+}
+
+int64_t fs_wait_ms(struct fs *fs)
+{
+    return fs_quorum_is_lost(fs) ? fs_election_wait_ms(fs) : fs->options.timeo_ms;
 }
 
 uint64_t fs_file_size_max(struct fs *fs)

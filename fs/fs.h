@@ -118,6 +118,8 @@ int64_t fs_now_ms(void);                /* monotonic, coarse */
 const struct kv_status *fs_status(struct fs *fs);
 /* For as long as a request would wait: whoever begins to change something is told at once. */
 bool fs_quorum_is_lost(struct fs *fs);
+/* For whoever waits no longer than an election: that, or timeo where it is shorter. */
+int64_t fs_election_wait_ms(const struct fs *fs);
 /* How long a request waits for a quorum: timeo; when it has been lost for as long, an election. */
 int64_t fs_wait_ms(struct fs *fs);
 /* Set again replaces; cancel of one that is not set is harmless (after fs_timer_init). */

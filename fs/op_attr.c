@@ -90,8 +90,7 @@ static void getattr_start(struct fs_op *op, enum err_code code)
  * one that has gone without being missed yet is not waited for as long as elsewhere. */
 static void getattr_root(struct fs_op *op)
 {
-    int64_t timeo_ms = op->fs->options.timeo_ms;
-    op->wait_ms = timeo_ms < FS_ELECTION_WAIT_MS ? timeo_ms : FS_ELECTION_WAIT_MS;
+    op->wait_ms = fs_election_wait_ms(op->fs);
     op_stat(op, op->node, fs_status(op->fs)->has_quorum, getattr_on_stat);
 }
 
