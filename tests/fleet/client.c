@@ -435,11 +435,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
         return 2;
     }
-    if (is_last)
-        return read_last(&client, argv + 5);
-    rand_init(&client.rand, strtoull(argv[3], NULL, 10));
-    client.folder = argv[5];
-    run(&client, is_mixed);
+    int status = 0;
+    if (is_last) {
+        status = read_last(&client, argv + 5);
+    } else {
+        rand_init(&client.rand, strtoull(argv[3], NULL, 10));
+        client.folder = argv[5];
+        run(&client, is_mixed);
+    }
     buf_release(&client.content);
-    return 0;
+    return status;
 }

@@ -381,19 +381,32 @@ static bool operate(struct worker *worker)
 /* Shared with the workers: a signal of their own would interrupt a save. */
 static volatile sig_atomic_t *stopping;
 
-static void on_terminate(int signal)
+/* SIGTERM and the ends of the workers are waited for, and interrupt nothing. */
+static void hear_of_the_end(sigset_t *ret)
 {
-    *stopping = signal;
-}
-
-static void hear_of_the_end(void)
-{
-    struct sigaction action = {.sa_handler = on_terminate, .sa_flags = SA_RESTART};
     void *shared = mmap(NULL, sizeof(*stopping), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                         -1, 0);
     CHECK(shared != MAP_FAILED);
     stopping = shared;
-    CHECK(sigaction(SIGTERM, &action, NULL) == 0);
+    sigemptyset(ret);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGCHLD);
+    CHECK(sigprocmask(SIG_BLOCK, ret, NULL) == 0);
+}
+
+/* What the workers ended with: the worst. */
+static int wait_for(unsigned workers, const sigset_t *signals)
+{
+    int signal, status, worst = 0;
+    while (workers) {
+        CHECK(sigwait(signals, &signal) == 0);
+        if (signal == SIGTERM)
+            *stopping = signal;
+        for (; workers && waitpid(-1, &status, WNOHANG) > 0; workers--)
+            if (!WIFEXITED(status) || WEXITSTATUS(status))
+                worst = 2;
+    }
+    return worst;
 }
 
 /* What an earlier run left is the start of this one. */
@@ -466,8 +479,8 @@ static int work(const char *folder, const char *ledger, uint64_t seed, uint64_t 
 static int run(const char *folder, const char *ledger, uint64_t seed, unsigned workers,
                uint64_t operations)
 {
-    int status, worst = 0;
-    hear_of_the_end();
+    sigset_t signals;
+    hear_of_the_end(&signals);
     for (unsigned i = 0; i < workers; i++) {
         if (fork() == 0) {
             char *below = mem_xformat("%s/w%u", folder, i);
@@ -478,10 +491,7 @@ static int run(const char *folder, const char *ledger, uint64_t seed, unsigned w
             exit(result);
         }
     }
-    while (wait(&status) > 0)
-        if (!WIFEXITED(status) || WEXITSTATUS(status))
-            worst = 2;
-    return worst;
+    return wait_for(workers, &signals);
 }
 
 /* --- verify --- */
