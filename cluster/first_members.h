@@ -1,5 +1,6 @@
 /* The members that a cluster begins with, as --cluster says them: "a=HOST:PORT,b=HOST:PORT,...". Every one of
- * them is started with the same list, and all ids follow from it, so that they agree without having met.
+ * them is started with the same list, and all ids follow from it, so that they agree without having met. (The
+ * ids of one alone are drawn instead: start.c.)
  *
  * Pure. Never: chance, the network; names of hosts are not resolved.
  *

@@ -229,7 +229,8 @@ static enum err_code decide_form(struct start *start, const struct start_options
     struct start_options with = *options;
     with.listen = options->listen ? options->listen : self->address;
     with.advertise = self->address;
-    start->kind = START_FORM;
+    /* A list of one has nobody who could tell that its folder was emptied: what begins is another cluster. */
+    start->kind = start->first.count > 1 ? START_FORM : START_ALONE;
     return take_addresses(start, &with, err);
 }
 
@@ -280,6 +281,13 @@ static enum err_code decide_first(struct start *start, const struct start_option
 
 /* ---- later starts ---- */
 
+/* Ids follow from lists of several alone. */
+static bool is_of_another(const struct first_members *first, const struct identity *identity)
+{
+    return first->count > 1 ? first->cluster_id != identity->cluster_id
+                            : !first_members_find(first, identity->name);
+}
+
 static enum err_code decide_again(struct start *start, const struct start_options *options,
                                   const struct datadir *folder, struct err *err)
 {
@@ -291,7 +299,7 @@ static enum err_code decide_again(struct start *start, const struct start_option
         code = first_members_parse(options->cluster, &start->first, err);
     if (code != ERR_OK)
         return err_wrap(err, code, "--cluster");
-    if (options->cluster && start->first.cluster_id != identity->cluster_id)
+    if (options->cluster && is_of_another(&start->first, identity))
         return err_set(err, ERR_INVALID,
                        "\"%s\" is a member of cluster %016" PRIx64 ", and --cluster names another "
                        "one, %016" PRIx64, folder->path, identity->cluster_id,

@@ -226,6 +226,16 @@ void damage_lose_store(struct world *world)
         lose_store(world, host);
 }
 
+/* Whether one of the first is left that remembers this one. If none is, those that were emptied begin another
+ * cluster; the program's is another by its ids, too, where the list has one member. */
+static bool is_remembered(const struct world *world, const struct sim_host *host, size_t count)
+{
+    for (uint64_t number = 1; number <= count; number++)
+        if (number != host->number && !(world->emptied & bit(number)))
+            return true;
+    return false;
+}
+
 /* One of the first members, with all that it promised. It starts again like all of them did, and may wait for
  * ever, but is not to be one of them again (design: generations). */
 void damage_empty(struct world *world)
@@ -233,7 +243,7 @@ void damage_empty(struct world *world)
     struct sim_host *host = world->hosts[0].forms ? damage_draw_victim(world) : NULL;
     size_t count = (size_t)PARAM(world->params, members);
     struct membership_member members[WORLD_HOSTS_MAX];
-    if (!host || host->number > count)
+    if (!host || host->number > count || !is_remembered(world, host, count))
         return;
     for (size_t i = 0; i < count; i++)
         members[i] = sim_host_record(i + 1);

@@ -99,6 +99,19 @@ static void one_of_the_first(void **state)
     assert_string_equal(start.name, "b");
 }
 
+static void a_list_of_one_is_a_cluster_of_its_own(void **state)
+{
+    (void)state;
+    decide((struct start_options){.name = "a", .cluster = "a=h1:1"});
+    assert_int_equal(start.kind, START_ALONE);
+    assert_string_equal(start.advertise, "h1:1");
+    become_member(77, "a");                                     /* drawn, like that of one without a list */
+    decide((struct start_options){.name = "a", .cluster = "a=h1:1"});
+    assert_int_equal(start.kind, START_AGAIN);
+    refuse((struct start_options){.cluster = LIST}, "names another one");
+    refuse((struct start_options){.cluster = "b=h1:1"}, "names another one");
+}
+
 static void a_joiner_asks_for_the_same_again(void **state)
 {
     struct start_options options = {.name = "d", .listen = "h4:4", .join = "h1:1", .learner = true};
@@ -166,7 +179,8 @@ static void damaged_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(alone), IN_FOLDER(one_of_the_first), IN_FOLDER(a_joiner_asks_for_the_same_again),
+        IN_FOLDER(alone), IN_FOLDER(one_of_the_first), IN_FOLDER(a_list_of_one_is_a_cluster_of_its_own),
+        IN_FOLDER(a_joiner_asks_for_the_same_again),
         IN_FOLDER(options_that_cannot_be), IN_FOLDER(damaged_files_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
