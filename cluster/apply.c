@@ -21,6 +21,9 @@ void applier_release(struct applier *applier)
     for (size_t i = 0; i < applier->response_count; i++)
         raft_message_free(applier->mem,
                           applier->responses[applier->response_start + i].message);
+    for (size_t i = 0; i < applier->batch; i++)
+        blob_unref(applier->items[i].entry.payload);
+    free(applier->configuring);
     free(applier->queue);
     free(applier->items);
     free(applier->responses);
@@ -115,14 +118,18 @@ static void run(struct worker_job *job)
 {
     struct applier *applier = container_of(job, struct applier, job);
     struct apply_item *items = applier->items;
-    enum err_code code = ERR_OK;
+    enum err_code code = ERR_OK, end;
+    size_t done = 0;
     store_begin(applier->store);
-    for (size_t i = 0; code == ERR_OK && i < applier->batch; i++)
-        code = store_apply(applier->store, &items[i].entry, items[i].want, &items[i].result,
-                           &applier->job_err);
-    if (code == ERR_OK)
-        code = store_commit(applier->store, &applier->job_err);
-    applier->job_code = code;
+    while (code == ERR_OK && done < applier->batch) {
+        code = store_apply(applier->store, &items[done].entry, items[done].want,
+                           &items[done].result, &applier->job_err);
+        done += code == ERR_OK;
+    }
+    end = store_commit(applier->store, code == ERR_OK ? &applier->job_err : NULL);
+    applier->job_code = code == ERR_OK ? end : code;
+    for (size_t i = 0; applier->job_code != ERR_OK && i < done; i++)
+        arena_release(&items[i].result.arena);
 }
 
 static void fault(struct applier *applier, enum err_code code, const struct err *err)
@@ -130,6 +137,17 @@ static void fault(struct applier *applier, enum err_code code, const struct err 
     applier->code = code;
     applier->err = *err;
     applier->err.code = code;
+}
+
+/* The store did not take it. */
+static void refused(struct applier *applier, enum err_code code, const struct err *err)
+{
+    if (code != ERR_NO_SPACE) {
+        fault(applier, code, err);
+        return;
+    }
+    TRACE(applier->trace, "apply refused: %s", err->text);
+    applier->no_space = true;
 }
 
 /* Tells observers what the batch changed, each change with whether it was asked for here. */
@@ -188,7 +206,7 @@ static void batch_done(struct applier *applier)
 {
     struct apply_item *items = applier->items;
     if (applier->job_code != ERR_OK) {
-        fault(applier, applier->job_code, &applier->job_err);
+        refused(applier, applier->job_code, &applier->job_err);
         return;
     }
     raft_index last = items[applier->batch - 1].entry.index;
@@ -224,6 +242,7 @@ static void done(struct worker_job *job)
 struct configuring {                    /* one configuration entry */
     struct raft_conf_change change;
     struct membership_context context;
+    enum err_code verdict;              /* of membership and core */
     struct err err;
 };
 
@@ -255,23 +274,30 @@ static enum err_code keep_membership(struct applier *applier, const struct entry
     store_begin(applier->store);
     enum err_code code =
         store_apply_configuration(applier->store, entry, buf_bytes(&encoded), err);
-    if (code == ERR_OK)
-        code = store_commit(applier->store, err);
+    enum err_code end = store_commit(applier->store, code == ERR_OK ? err : NULL);
     buf_release(&encoded);
-    return code;
+    return code == ERR_OK ? end : code;
 }
 
-/* One configuration entry, on the loop: core first, then the store in a batch of its own. */
+/* One configuration entry, on the loop: core first, and once, then the store in a batch of its own. */
 static void apply_configuration(struct applier *applier)
 {
     struct entry *entry = &applier->queue[applier->start];
     raft_index index = entry->index;
-    struct configuring *configuring = mem_xzalloc(sizeof *configuring);
     struct err err = {0};
-    enum err_code verdict = configure(applier, entry, configuring);
+    if (!applier->configuring) {
+        applier->configuring = mem_xzalloc(sizeof *applier->configuring);
+        applier->configuring->verdict = configure(applier, entry, applier->configuring);
+    }
+    struct configuring *configuring = applier->configuring;
+    enum err_code verdict = configuring->verdict;
     enum err_code code = err_kind(verdict) == ERR_KIND_FAULT ? verdict : ERR_OK;
     if (code == ERR_OK)
         code = keep_membership(applier, entry, &err);
+    if (code == ERR_NO_SPACE) {
+        refused(applier, code, &err);
+        return;
+    }
     if (code == ERR_OK) {
         applier->configuration_index = index;
         if (applier->divergence)
@@ -288,6 +314,7 @@ static void apply_configuration(struct applier *applier)
     if (code != ERR_OK)
         fault(applier, code, verdict == code ? &configuring->err : &err);
     free(configuring);
+    applier->configuring = NULL;
 }
 
 /* What the store has already. */
@@ -322,19 +349,27 @@ void applier_restart(struct applier *applier, struct store *store, raft_index in
     applier->queued = index;
 }
 
+void applier_resume(struct applier *applier)
+{
+    CHECK(applier->no_space && !applier->token.held);
+    applier->no_space = false;
+}
+
 bool applier_turn(struct applier *applier, size_t waiting)
 {
-    if (applier->token.held || applier->count == 0 || applier->code != ERR_OK)
+    bool again = applier->batch > 0;
+    if (applier->token.held || applier->no_space || applier->code != ERR_OK ||
+        (applier->count == 0 && !again))
         return false;
-    if (applier->queue[applier->start].index <= applier->skip) {
+    if (!again && applier->queue[applier->start].index <= applier->skip) {
         pass_over(applier);
         return true;
     }
-    if (is_configuration(&applier->queue[applier->start])) {
+    if (!again && is_configuration(&applier->queue[applier->start])) {
         apply_configuration(applier);
         return true;
     }
-    size_t bytes = batch_take(applier);
+    size_t bytes = again ? APPLY_BATCH_BYTES : batch_take(applier);
     applier->job = (struct worker_job){.run = run, .done = done};
     int64_t now = clock_monotonic_ns(applier->clock);
     bool may_inline =

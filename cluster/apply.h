@@ -11,6 +11,9 @@
  * Order of a batch: entries into the store's batch; batch written; observer; watches; waiters; the core's
  * responses. So nobody hears of what is not yet visible (S3), and the core counts only what is done.
  *
+ * Refused by a full disk, the batch stays as it is, nothing is applied, and nobody was told; once the store has
+ * been opened again (reopen.h) it is done again.
+ *
  * Loop thread, except the run of the job.
  */
 #ifndef CLUSTER_APPLY_H
@@ -68,6 +71,8 @@ struct applier {
     struct worker_job job;              /* the batch in flight */
     struct apply_item *items;           /* APPLY_BATCH_ENTRIES of them, batch in use */
     size_t batch;
+    struct configuring *configuring;    /* the core knows of it, the store does not yet; NULL: none */
+    bool no_space;                      /* the store was refused room: see applier_resume */
     enum err_code job_code;
     struct err job_err;
 
@@ -90,9 +95,11 @@ bool applier_turn(struct applier *applier, size_t waiting);
 void applier_skip(struct applier *applier, struct store *store, raft_index index);
 /* Likewise; and the core, which restored a snapshot, goes on behind index. */
 void applier_restart(struct applier *applier, struct store *store, raft_index index);
+/* The store can be written again, and holds what was applied. */
+void applier_resume(struct applier *applier);
 static inline bool applier_is_idle(const struct applier *applier)
 {
-    return applier->count == 0 && !applier->token.held;
+    return applier->count == 0 && applier->batch == 0 && !applier->token.held;
 }
 
 #endif

@@ -225,7 +225,7 @@ bool reads_turn(struct node *node)
     }
     bool is_applied = store_applied(node->store) >= reads->index || MUTANT(READ_BEFORE_APPLIED);
     if (!list_is_empty(&reads->confirmed) && is_applied &&
-        !transfer_holds_store(node)) {
+        !node_store_is_held(node)) {
         serve_list(node, &reads->confirmed);
         served = true;
     }
@@ -292,7 +292,7 @@ static bool only_frees(const struct kv_op *ops, size_t count)
  * and without which a full disk would cost its holders their locks as well. */
 static bool has_room(const struct node *node, const struct kv_request *request)
 {
-    if (!node->writer.no_space || (request->kind != KV_TXN && request->kind != KV_LEASE_GRANT))
+    if ((!node->writer.no_space && !node->applier.no_space) || (request->kind != KV_TXN && request->kind != KV_LEASE_GRANT))
         return true;
     if (request->kind == KV_LEASE_GRANT)
         return false;
@@ -343,11 +343,11 @@ static void submit(struct kv *kv, struct kv_request *request)
         if (request->kind == KV_LEASE_GRANT)
             lease_pick(node, request);
         proposer_submit(&node->proposer, request);
-    } else if (is_serializable(request) && transfer_holds_store(node)) {
+    } else if (is_serializable(request) && node_store_is_held(node)) {
         request->stage = STAGE_READ;
         list_push_back(&node->reads.confirmed, &request->link);
     } else if (is_serializable(request) ||
-               (is_current(node) && list_is_empty(&node->reads.confirmed))) {
+               (!node_store_is_held(node) && is_current(node) && list_is_empty(&node->reads.confirmed))) {
         serve(node, request);
     } else {
         request->stage = STAGE_READ;
@@ -445,7 +445,7 @@ static void status(struct kv *kv, struct kv_status *ret)
         snprintf(ret->last_error, sizeof ret->last_error, "%s", node->fault.text);
     else if (node_was_removed(node))
         snprintf(ret->last_error, sizeof ret->last_error, "%s", err_text(ERR_REMOVED));
-    else if (node->writer.no_space)
+    else if (node->writer.no_space || node->applier.no_space)
         snprintf(ret->last_error, sizeof ret->last_error, "the disk is full: only deleting works");
     for (size_t i = 0; i < node->membership.count && i < ARRAY_COUNT(ret->members); i++)
         member_status(node, &node->membership.members[i], &ret->members[ret->member_count++]);

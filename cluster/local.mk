@@ -43,6 +43,7 @@ libcluster_a_SOURCES = \
 	cluster/propose.c cluster/propose.h \
 	cluster/raft_pb.c cluster/raft_pb.h \
 	cluster/raftlog.c cluster/raftlog.h \
+	cluster/reopen.c cluster/reopen.h \
 	cluster/snapshotter.c \
 	cluster/settler.h cluster/settler_uv.c \
 	cluster/socket.h cluster/socket_uv.c \

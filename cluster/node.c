@@ -444,13 +444,23 @@ static void note_configuration(struct node *node)
     node->applier.configuration_index = 0;
 }
 
+bool node_store_is_held(const struct node *node)
+{
+    return transfer_holds_store(node) || reopen_holds_store(node);
+}
+
+bool node_store_is_unused(const struct node *node)
+{
+    return node->reads.jobs == 0 && !node->snapshotter.in_flight && !node->compaction.in_flight &&
+           transfer_is_idle(node) && !watch_hub_is_reading(node->watches.hub);
+}
+
 bool node_store_is_quiet(const struct node *node)
 {
-    bool applies = node->transfer.lacks_store ? node->applier.token.held
-                                              : !applier_is_idle(&node->applier);
-    return !applies && node->reads.jobs == 0 &&
-           !node->snapshotter.in_flight && !node->compaction.in_flight &&
-           !node->transfer.out.work.in_flight && !watch_hub_is_reading(node->watches.hub);
+    bool applies = node->transfer.lacks_store
+                       ? node->applier.token.held
+                       : !applier_is_idle(&node->applier) || node->applier.no_space;
+    return !applies && node_store_is_unused(node);
 }
 
 /* The core and what it still hands out, in step with the store. */
@@ -512,7 +522,7 @@ static size_t inline_waiting(const struct node *node)
 /* One pass over everything; true when something was done inline that may have made more to do. */
 static bool work(struct node *node)
 {
-    bool may_propose = !is_behind(node) && !node->stopping && !transfer_holds_store(node);
+    bool may_propose = !is_behind(node) && !node->stopping && !node_store_is_held(node);
     if (may_propose)
         node_core_failed(node, proposer_fill(&node->proposer, node->raft, node_now(node),
                                              clock_wall_ns(node->clock),
@@ -529,12 +539,13 @@ static bool work(struct node *node)
         snapshotter_release_log(node);
         ready_turn(node);
     }
-    if (!transfer_holds_store(node) && applier_turn(&node->applier, waiting)) {
+    if (!node_store_is_held(node) && applier_turn(&node->applier, waiting)) {
         done = true;
         ready_turn(node);
     }
     note_configuration(node);
     done |= transfer_turn(node);
+    reopen_turn(node);
     gather_faults(node);
     return reads_turn(node) || done;
 }
@@ -543,7 +554,8 @@ static bool work(struct node *node)
 static bool waits_for_walk(struct node *node, struct kv_request *request)
 {
     if (request->kind != KV_COMPACT || !request->compact.physical ||
-        request->err.code != ERR_OK || !store_compact_pending(node->store) || node->stopping)
+        request->err.code != ERR_OK || !store_compact_pending(node->store) || node->stopping ||
+        node->compaction.is_over)
         return false;
     request->compact.physical = false;
     list_push_back(&node->compaction.waiting, &request->link);
@@ -575,6 +587,7 @@ static void fail_everything(struct node *node)
     reads_fail(node, ERR_CLOSING);
     watches_close(node);
     struct list *link;
+    node->compaction.is_over = true;
     while ((link = list_pop_front(&node->compaction.waiting)))
         proposer_done(&node->proposer, container_of(link, struct kv_request, link), ERR_CLOSING);
 }
@@ -632,7 +645,8 @@ static bool jobs_are_done(const struct node *node)
 {
     return !node->writer.token.held && !node->writer.prepare && !node->applier.token.held &&
            !node->snapshotter.in_flight && !node->compaction.in_flight && node->reads.jobs == 0 &&
-           transfer_is_idle(node) && list_is_empty(&node->proposer.answered) &&
+           transfer_is_idle(node) && reopen_is_idle(&node->reopen) &&
+           list_is_empty(&node->proposer.answered) &&
            list_is_empty(&node->changed) && list_is_empty(&node->asks.finished) &&
            watches_are_closed(node);
 }
@@ -641,7 +655,7 @@ static bool jobs_are_done(const struct node *node)
 static bool requests_are_done(const struct node *node)
 {
     return node->proposer.open_count == 0 && !node->writer.must_flush &&
-           applier_is_idle(&node->applier);
+           (applier_is_idle(&node->applier) || node->applier.no_space);
 }
 
 /* A last frame of raft is not waited for: whoever misses one asks. */
@@ -701,7 +715,7 @@ int64_t node_next_wake_ns(const struct node *node)
         return INT64_MAX;
     int64_t next = earlier(node->next_expire_ns, changes_next_wake_ns(node));
     next = earlier(next, earlier(asks_next_wake_ns(node), forming_next_wake_ns(node)));
-    next = earlier(next, transfer_next_wake_ns(node));
+    next = earlier(next, earlier(transfer_next_wake_ns(node), reopen_next_wake_ns(node)));
     next = earlier(next, divergence_next_wake_ns(node));
     if (node->peers)
         next = earlier(next, peers_next_wake_ns(node->peers));
@@ -711,7 +725,7 @@ int64_t node_next_wake_ns(const struct node *node)
     if (needs_ticks(node) && !node_is_forming(node))
         next = earlier(next, node->next_tick_ns);
     bool check_due = store_applied(node->store) != node->snapshotter.checked_applied &&
-                     !transfer_holds_store(node);
+                     !node_store_is_held(node);
     if (check_due && !node->snapshotter.in_flight && node->snapshotter.due_ns < next)
         next = node->snapshotter.due_ns;
     if (node->writer.prepare_not_before_ns && node->writer.prepare_not_before_ns < next)

@@ -38,7 +38,7 @@ void node_fence(struct node *node, const struct divergence_finding *finding)
 static void judge(struct node *node)
 {
     struct divergence_finding finding;
-    if (transfer_holds_store(node))     /* what would be judged is being replaced */
+    if (node_store_is_held(node))     /* what would be judged is being replaced */
         return;
     if (divergence_judge(&node->divergence, &node->membership.configuration.voters,
                          node->identity.member_id, node->leader, node_now(node), &finding))

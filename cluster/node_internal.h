@@ -11,13 +11,13 @@
 #include "cluster/peer.h"
 #include "cluster/propose.h"
 #include "cluster/raftlog.h"
+#include "cluster/reopen.h"
 #include "cluster/transfer.h"
 #include "proto/base/mutant.h"
 #include "proto/base/rand.h"
 
 #define PROPOSAL_PATIENCE_NS (500 * NS_PER_MS)  /* unseen so long, a forwarded one is sent again */
 #define INLINE_TIMER_NS (10 * NS_PER_MS)        /* no inline work with a tick due so soon */
-#define NODE_CONFIGURATIONS_MAX 8   /* that a checkpoint may still refer to */
 
 /* Reads that wait until local state is as new as any answer given before (ReadIndex). One round is in
  * flight; whoever comes meanwhile waits for the next (etcd server/etcdserver/read). */
@@ -48,11 +48,12 @@ struct snapshotter {
     raft_index checked_applied;     /* applied when a job last began */
     int64_t due_ns;
     uint64_t disk_total, disk_free;
-    struct {
+    struct snapshotter_configuration {
         raft_index index;           /* holds from here on */
-        struct blob *encoded;
-    } configurations[NODE_CONFIGURATIONS_MAX];
-    size_t configuration_count;
+        struct blob *encoded;       /* as a mark has it */
+        struct blob *membership;    /* as the store has it */
+    } *configurations;              /* what a checkpoint may still refer to, and all behind it */
+    size_t configuration_count, configuration_capacity;
 };
 
 struct compaction {
@@ -64,6 +65,7 @@ struct compaction {
     enum err_code code;
     struct err err;
     struct list waiting;            /* physical compactions that wait for the walk */
+    bool is_over;                   /* nobody waits for it any more */
 };
 
 /* The hub, and its readings on a worker. */
@@ -117,6 +119,7 @@ struct node {
     struct compaction compaction;
     struct watches watches;
     struct transfer transfer;
+    struct reopen reopen;
     struct divergence divergence;
     struct kv_observer *observer;
 
@@ -167,7 +170,11 @@ void node_removal_turn(struct node *node);
 enum err_code node_core_failed(struct node *node, enum err_code code);
 int64_t node_now(const struct node *node);
 struct store_options node_store_options(const struct node *node);
-/* Nobody reads or writes the store, and nothing is queued to be applied. */
+/* The store is being replaced or opened again, or is about to be: nothing may begin to read or write it. */
+bool node_store_is_held(const struct node *node);
+/* Nothing but the apply token's holder reads or writes the store. */
+bool node_store_is_unused(const struct node *node);
+/* Nobody does, and nothing is queued to be applied. */
 bool node_store_is_quiet(const struct node *node);
 /* The store has been replaced: everything that was derived from it begins anew (etcd I12). fetched: the log
  * goes on as it is, and the core learns where the store stands. */
@@ -278,6 +285,8 @@ void snapshotter_open(struct node *node, raft_index marked);
 void snapshotter_release(struct node *node);
 /* Remembers that the configuration is what it is now from index on. */
 void snapshotter_note_configuration(struct node *node, raft_index index);
+/* The membership that the entry at index, which is not in tables yet, left in the store. Borrowed. */
+struct bytes snapshotter_membership_at(const struct node *node, raft_index index);
 /* The store was replaced by one that is durable, and that the log has a mark of unless it was fetched. */
 void snapshotter_restart(struct node *node, bool fetched);
 void snapshotter_turn(struct node *node);

@@ -11,8 +11,10 @@
 #include "cluster/node_internal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <sys/statvfs.h>
 
+#include "proto/base/mem.h"
 
 #define SNAPSHOTTER_PERIOD_NS NS_PER_S
 
@@ -35,25 +37,42 @@ static void take_found(struct snapshotter *snapshotter)
 void snapshotter_note_configuration(struct node *node, raft_index index)
 {
     struct snapshotter *snapshotter = &node->snapshotter;
-    struct buf encoded = {0};
+    struct buf encoded = {0}, membership = {0};
     raft_conf_state_encode(&node->membership.configuration, &encoded);
-    if (snapshotter->configuration_count == NODE_CONFIGURATIONS_MAX) {
-        blob_unref(snapshotter->configurations[0].encoded);
-        snapshotter->configuration_count--;
-        memmove(&snapshotter->configurations[0], &snapshotter->configurations[1],
-                snapshotter->configuration_count * sizeof snapshotter->configurations[0]);
+    membership_encode(&node->membership, &membership);
+    if (snapshotter->configuration_count == snapshotter->configuration_capacity) {
+        snapshotter->configuration_capacity = 2 * snapshotter->configuration_capacity + 8;
+        snapshotter->configurations =
+            mem_xrealloc(snapshotter->configurations, snapshotter->configuration_capacity *
+                                                          sizeof *snapshotter->configurations);
     }
-    snapshotter->configurations[snapshotter->configuration_count].index = index;
-    snapshotter->configurations[snapshotter->configuration_count++].encoded =
-        blob_copy(buf_bytes(&encoded));
+    snapshotter->configurations[snapshotter->configuration_count++] =
+        (struct snapshotter_configuration){index, blob_copy(buf_bytes(&encoded)),
+                                           blob_copy(buf_bytes(&membership))};
     buf_release(&encoded);
+    buf_release(&membership);
 }
 
-static void forget_configurations(struct snapshotter *snapshotter)
+/* The first count of them. */
+static void forget_configurations(struct snapshotter *snapshotter, size_t count)
 {
-    for (size_t i = 0; i < snapshotter->configuration_count; i++)
+    for (size_t i = 0; i < count; i++) {
         blob_unref(snapshotter->configurations[i].encoded);
-    snapshotter->configuration_count = 0;
+        blob_unref(snapshotter->configurations[i].membership);
+    }
+    snapshotter->configuration_count -= count;
+    memmove(&snapshotter->configurations[0], &snapshotter->configurations[count],
+            snapshotter->configuration_count * sizeof snapshotter->configurations[0]);
+}
+
+/* All but the one that a mark at index, and above, still refers to. */
+static void forget_configurations_before(struct snapshotter *snapshotter, raft_index index)
+{
+    size_t count = 0;
+    while (count + 1 < snapshotter->configuration_count &&
+           snapshotter->configurations[count + 1].index <= index)
+        count++;
+    forget_configurations(snapshotter, count);
 }
 
 void snapshotter_restart(struct node *node, bool fetched)
@@ -61,7 +80,7 @@ void snapshotter_restart(struct node *node, bool fetched)
     struct snapshotter *snapshotter = &node->snapshotter;
     raft_index applied = store_applied(node->store);
     CHECK(!snapshotter->in_flight);
-    forget_configurations(snapshotter);
+    forget_configurations(snapshotter, snapshotter->configuration_count);
     snapshotter_note_configuration(node, applied);
     snapshotter->durable = applied;
     if (!fetched)
@@ -69,13 +88,20 @@ void snapshotter_restart(struct node *node, bool fetched)
     snapshotter->checked_applied = applied;
 }
 
-/* The membership as of index; NULL when it is older than what is remembered. */
-static struct blob *configuration_at(const struct snapshotter *snapshotter, raft_index index)
+/* As of index; NULL when it is older than what is remembered. */
+static const struct snapshotter_configuration *configuration_at(
+    const struct snapshotter *snapshotter, raft_index index)
 {
     for (size_t i = snapshotter->configuration_count; i-- > 0;)
         if (snapshotter->configurations[i].index <= index)
-            return snapshotter->configurations[i].encoded;
+            return &snapshotter->configurations[i];
     return NULL;
+}
+
+struct bytes snapshotter_membership_at(const struct node *node, raft_index index)
+{
+    const struct snapshotter_configuration *found = configuration_at(&node->snapshotter, index);
+    return found ? blob_bytes(found->membership) : BYTES_EMPTY;
 }
 
 void snapshotter_open(struct node *node, raft_index marked)
@@ -89,15 +115,18 @@ void snapshotter_open(struct node *node, raft_index marked)
 void snapshotter_release(struct node *node)
 {
     CHECK(!node->snapshotter.in_flight);
-    forget_configurations(&node->snapshotter);
+    forget_configurations(&node->snapshotter, node->snapshotter.configuration_count);
+    free(node->snapshotter.configurations);
 }
 
 static enum err_code mark(struct node *node, raft_index index)
 {
+    const struct snapshotter_configuration *configuration =
+        configuration_at(&node->snapshotter, index);
     struct snapshot_mark mark = {
         .index = index,
         .term = raftlog_term(&node->raftlog, index),
-        .configuration = configuration_at(&node->snapshotter, index),
+        .configuration = configuration ? configuration->encoded : NULL,
     };
     if (index <= node->snapshotter.marked || mark.term == 0 || !mark.configuration)
         return ERR_OK;
@@ -105,6 +134,7 @@ static enum err_code mark(struct node *node, raft_index index)
     if (code == ERR_OK) {
         node->snapshotter.marked = index;
         TRACE(node->trace, "mark index=%" PRIu64, index);
+        forget_configurations_before(&node->snapshotter, index);
     }
     return code == ERR_NO_SPACE ? ERR_OK : code;
 }
@@ -135,9 +165,10 @@ void snapshotter_turn(struct node *node)
     raft_index applied = store_applied(node->store);
     int64_t now = node_now(node);
     if (snapshotter->in_flight || node->stopping || now < snapshotter->due_ns ||
-        transfer_holds_store(node))
+        node_store_is_held(node))
         return;
-    if (applied == snapshotter->checked_applied && snapshotter->durable <= snapshotter->marked)
+    if (applied == snapshotter->checked_applied && snapshotter->durable <= snapshotter->marked &&
+        !node->applier.no_space)
         return;
     snapshotter->checked_applied = applied;
     snapshotter->due_ns = now + SNAPSHOTTER_PERIOD_NS;
@@ -161,7 +192,7 @@ void snapshotter_release_log(struct node *node)
 
 enum err_code snapshotter_finish(struct node *node, struct err *err)
 {
-    if (node->transfer.lacks_store)
+    if (node->transfer.lacks_store || node->applier.no_space)
         return wal_flush(node->wal, err);
     enum err_code code = store_checkpoint(node->store, err);
     if (code != ERR_OK)
@@ -204,7 +235,9 @@ static void step_done(struct worker_job *job)
     struct node *node = container_of(job, struct node, compaction.job);
     node->compaction.in_flight = false;
     token_give(&node->applier.token);
-    if (node->compaction.code != ERR_OK)
+    if (node->compaction.code == ERR_NO_SPACE)
+        node->applier.no_space = true;
+    else if (node->compaction.code != ERR_OK)
         node_fail(node, node->compaction.code, &node->compaction.err);
     node->wake(node->wake_context);
 }
@@ -212,8 +245,8 @@ static void step_done(struct worker_job *job)
 void compaction_turn(struct node *node)
 {
     struct compaction *compaction = &node->compaction;
-    if (compaction->in_flight || node->applier.token.held || node->stopping ||
-        transfer_holds_store(node))
+    if (compaction->in_flight || node->applier.token.held || node->applier.no_space || node->stopping ||
+        node_store_is_held(node))
         return;
     if (compaction->finished_revision && raft_role(node->raft) == RAFT_LEADER &&
         propose_compacted(node) == ERR_OK)

@@ -346,7 +346,7 @@ static void out_turn(struct node *node)
 {
     struct transfer_out *out = &node->transfer.out;
     if (out->state == OUT_CHECKPOINT && !out->work.in_flight && !node->applier.token.held &&
-        !transfer_holds_store(node)) {
+        !node_store_is_held(node)) {
         token_take(&node->applier.token);
         transfer_job_start(node, &out->work, WORKER_APPLY, checkpoint_run, checkpoint_done);
     }

@@ -43,7 +43,7 @@ static void read_done(struct worker_job *job)
 
 bool watches_turn(struct node *node)
 {
-    if (transfer_holds_store(node))     /* the turn after the installation goes on */
+    if (node_store_is_held(node))     /* the turn after the installation goes on */
         return false;
     struct watches *watches = &node->watches;
     enum watch_work work;

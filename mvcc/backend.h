@@ -11,9 +11,10 @@
  * what is found is the state after some batch at or above the last one so covered: never half a batch,
  * never a later batch without an earlier one.
  *
- * Errors of every call: IO (the text says what; after a failed write or a full disk the backend refuses
- * each further write until it is closed and opened again: the member stops or reopens the store),
- * CORRUPT (a row does not pass its checksum).
+ * Errors of every call: IO (the text says what), NO_SPACE (of write, log_current, flush and the openings: the
+ * disk is full, or a quota of the system's), CORRUPT (a row does not pass its checksum). After a failed write
+ * the backend refuses each further one until it is closed and opened again: the member stops, or opens the
+ * store again once there is room (store_reattach).
  */
 #ifndef MVCC_BACKEND_H
 #define MVCC_BACKEND_H
@@ -110,6 +111,9 @@ struct backend *backend_memory_lone(void);
 /* Batches written ever, and how many of the first of them are durable for certain. */
 uint64_t backend_memory_batches(struct backend_memory *memory);
 uint64_t backend_memory_durable(struct backend_memory *memory);
+/* The disk is full, or has room again. Full, each write and flush is refused with NO_SPACE, and once one was, so
+ * is each further one of this opening; the next one has what is durable alone. */
+void backend_memory_fill(struct backend_memory *memory, bool is_full);
 /* Loses every batch after the first keep; keep is at or above durable (CHECKed). No backend is open. */
 void backend_memory_crash(struct backend_memory *memory, uint64_t keep);
 

@@ -55,10 +55,18 @@ static struct leveldb_backend *self_of(struct backend *backend)
     return container_of(backend, struct leveldb_backend, backend);
 }
 
+/* LevelDB's texts end with the system's word for the errno. */
+static bool is_of_full_disk(const char *text)
+{
+    return strstr(text, strerror(ENOSPC)) || strstr(text, strerror(EDQUOT));
+}
+
 /* Frees LevelDB's text. */
 static enum err_code error_of(char *text, const char *what, struct err *err)
 {
-    enum err_code code = strstr(text, "Corruption") ? ERR_CORRUPT : ERR_IO;
+    enum err_code code = strstr(text, "Corruption") ? ERR_CORRUPT
+                         : is_of_full_disk(text)    ? ERR_NO_SPACE
+                                                    : ERR_IO;
     err_set(err, code, "%s: %s", what, text);
     leveldb_free(text);
     return code;
@@ -115,8 +123,8 @@ static enum err_code log_move_aside(void *context, const char *name, uint64_t nu
     char *from = mem_xformat("%s/%s", folder, name);
     char *to = aside_name(folder, number);
     if (rename(from, to) != 0) {
-        err_set_errno(err, errno, "move '%s' aside", from);
-        code = ERR_IO;
+        code = err_set_errno(err, errno, "move '%s' aside", from);
+        code = code == ERR_NO_SPACE ? code : ERR_IO;
     }
     free(from);
     free(to);

@@ -41,6 +41,7 @@ struct backend_memory {
     uint64_t batches, durable;
     uint64_t log_number, log_size, log_size_max;
     bool is_open;
+    bool is_full, was_refused;          /* see backend_memory_fill */
 };
 
 struct backend_snapshot {
@@ -208,6 +209,21 @@ void backend_memory_crash(struct backend_memory *memory, uint64_t keep)
     memory->batches = memory->durable = keep;
     memory->log_number++;
     memory->log_size = 0;
+    memory->was_refused = false;
+}
+
+void backend_memory_fill(struct backend_memory *memory, bool is_full)
+{
+    pthread_rwlock_wrlock(&memory->lock);
+    memory->is_full = is_full;
+    pthread_rwlock_unlock(&memory->lock);
+}
+
+/* With the lock held. */
+static enum err_code room_check(struct backend_memory *memory, struct err *err)
+{
+    memory->was_refused |= memory->is_full;
+    return memory->was_refused ? err_set(err, ERR_NO_SPACE, "the disk is full") : ERR_OK;
 }
 
 static void log_replace(struct backend_memory *memory)
@@ -254,19 +270,19 @@ static void row_write(struct backend_memory *memory, const struct backend_op *op
 static enum err_code memory_write(struct backend *backend, const struct backend_op *ops,
                                   size_t count, struct err *err)
 {
-    (void)err;
     struct backend_memory *memory = memory_of(backend);
     pthread_rwlock_wrlock(&memory->lock);
-    if (memory->log_size > memory->log_size_max)
+    enum err_code code = room_check(memory, err);
+    if (!code && memory->log_size > memory->log_size_max)
         log_replace(memory);
     uint64_t horizon = horizon_of(memory);
-    memory->batches++;
-    for (size_t i = 0; i < count; i++) {
+    memory->batches += !code;
+    for (size_t i = 0; !code && i < count; i++) {
         row_write(memory, &ops[i], horizon);
         memory->log_size += ops[i].key.size + ops[i].value.size;
     }
     pthread_rwlock_unlock(&memory->lock);
-    return ERR_OK;
+    return code;
 }
 
 static void snapshot_start(struct backend_memory *memory, struct backend_snapshot *snapshot,
@@ -317,12 +333,13 @@ static bool memory_log_exists(struct backend *backend, uint64_t number)
 
 static enum err_code memory_flush(struct backend *backend, struct err *err)
 {
-    (void)err;
     struct backend_memory *memory = memory_of(backend);
     pthread_rwlock_wrlock(&memory->lock);
-    log_replace(memory);
+    enum err_code code = room_check(memory, err);
+    if (!code)
+        log_replace(memory);
     pthread_rwlock_unlock(&memory->lock);
-    return ERR_OK;
+    return code;
 }
 
 static enum err_code memory_forget_logs(struct backend *backend, struct err *err)
@@ -480,6 +497,8 @@ static const struct backend_ops memory_ops = {
 struct backend *backend_memory_open(struct backend_memory *memory)
 {
     CHECK(!memory->is_open);
+    if (memory->was_refused)
+        backend_memory_crash(memory, memory->durable);
     struct memory_backend *self = mem_xzalloc(sizeof(*self));
     self->backend.ops = &memory_ops;
     self->memory = memory;

@@ -96,8 +96,8 @@ enum err_code store_checkpoint(struct store *store, struct err *err)
 {
     uint64_t log;
     CHECK(!store->is_open);
-    if (store->is_dead)
-        return err_set(err, ERR_IO, "an earlier write to the store failed");
+    if (store->death)
+        return store_dead(store, err);
     enum err_code code = store->backend->ops->log_current(store->backend, &log, err);
     if (!code)
         code = flush_until_gone(store, log, err);

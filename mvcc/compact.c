@@ -388,8 +388,8 @@ enum err_code store_compact_step(struct store *store, bool *ret_done, kv_rev *re
     *ret_revision = 0;
     *ret_bytes = 0;
     *ret_done = store->walks == 0;
-    if (store->is_dead)
-        return err_set(err, ERR_IO, "an earlier write to the store failed");
+    if (store->death)
+        return store_dead(store, err);
     if (*ret_done)
         return figure_again(store, ret_revision, ret_bytes, err);
     enum err_code code = walk_load(store, &walk, err);

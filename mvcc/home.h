@@ -23,8 +23,8 @@
  *   H4  A copy does not change while it is open, whatever is written, compacted or flipped meanwhile.
  *
  * Threads: home_copy_read may be called from any thread, several at once. The other home_copy calls from
- * any thread, beside everything else, the store's writer included. home_open, home_flip and the
- * home_incoming calls: one of them at a time, any thread.
+ * any thread, beside everything else, the store's writer included. home_flip and the home_incoming calls: one
+ * of them at a time, any thread; home_open beside them, but for home_flip.
  *
  * Errors of every call: NO_SPACE (the disk is full), IO (the text names the file). After an error of
  * home_flip nothing is known: the member stops, and its next start finds one store or the other.
@@ -239,6 +239,9 @@ struct home *home_memory_door(struct home_memory *memory);
 struct backend_memory *home_memory_current(struct home_memory *memory);
 /* No copy is made of it any more: NO_SPACE. Until the next flip. */
 void home_memory_refuse_copies(struct home_memory *memory);
+/* The disk is full, or has room again: stores are not opened, nothing begins to arrive, and the current one's
+ * backend does as backend_memory_fill says. */
+void home_memory_fill(struct home_memory *memory, bool is_full);
 /* The power goes; no backend and no copy is open. An unfinished arrival vanishes. Of the current store
  * and of a finished arrival each loses the batches after one that is drawn, at or above its durable one. */
 void home_memory_crash(struct home_memory *memory, struct rand *rand);

@@ -24,7 +24,7 @@ struct home_memory {
     struct backend_memory *finished;    /* NULL: no finished arrival */
     uint64_t finished_id;
     enum home_verdict verdict;
-    bool copies_refused;
+    bool copies_refused, is_full;
     bool is_arriving;
     struct home_manifest manifest;      /* of what arrives */
     struct home_position position;
@@ -99,12 +99,19 @@ static enum err_code rows_decode(struct bytes from, struct backend *backend, str
     return code ? code : backend->ops->flush(backend, err);
 }
 
+static enum err_code room_lacks(struct err *err)
+{
+    return err_set(err, ERR_NO_SPACE, "the disk is full");
+}
+
 /* ---- the current store ---- */
 
 static enum err_code door_open(struct home *home, bool create, struct backend **ret,
                                struct err *err)
 {
     struct home_memory *self = self_of(home);
+    if (self->is_full)
+        return room_lacks(err);
     if (!self->current && !create)
         return err_set(err, ERR_NOT_FOUND, "no store");
     if (!self->current)
@@ -209,6 +216,8 @@ static enum err_code door_incoming_begin(struct home *home, const struct home_ma
     }
     if (self->finished)
         return err_set(err, ERR_BUSY, "another store has arrived and is not installed yet");
+    if (self->is_full)
+        return room_lacks(err);
     if (!self->is_arriving || !home_manifest_equal(&self->manifest, manifest)) {
         if (manifest->count != 1 || strcmp(manifest->files[0].name, ROWS_NAME) != 0)
             return err_set(err, ERR_INVALID, "'%s' is no file of a store", manifest->files[0].name);
@@ -289,6 +298,7 @@ static enum err_code door_flip(struct home *home, struct err *err)
     self->finished = NULL;
     self->verdict = HOME_SOUND;
     self->copies_refused = false;
+    backend_memory_fill(self->current, self->is_full);
     return ERR_OK;
 }
 
@@ -351,6 +361,13 @@ struct backend_memory *home_memory_current(struct home_memory *self)
 void home_memory_refuse_copies(struct home_memory *self)
 {
     self->copies_refused = true;
+}
+
+void home_memory_fill(struct home_memory *self, bool is_full)
+{
+    self->is_full = is_full;
+    if (self->current)
+        backend_memory_fill(self->current, is_full);
 }
 
 static void crash_one(struct backend_memory *memory, struct rand *rand)

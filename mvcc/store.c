@@ -277,8 +277,14 @@ void store_close(struct store *store)
 
 enum err_code store_die(struct store *store, enum err_code code)
 {
-    store->is_dead = true;
+    store->death = code;
     return code;
+}
+
+enum err_code store_dead(const struct store *store, struct err *err)
+{
+    return err_set(err, store->death, "an earlier write to the store failed: %s",
+                   err_text(store->death));
 }
 
 /* ---- what a core starts from ---- */
@@ -592,8 +598,8 @@ enum err_code store_apply(struct store *store, const struct entry *entry, bool w
 {
     CHECK(store->is_open);
     result_init(ret);
-    if (store->is_dead)
-        return err_set(err, ERR_IO, "an earlier write to the store failed");
+    if (store->death)
+        return store_dead(store, err);
     CHECK(entry->index > store->state.applied);
     enum err_code code = ERR_OK;
     if (blob_bytes(entry->payload).size)
@@ -619,8 +625,8 @@ enum err_code store_apply_configuration(struct store *store, const struct entry 
                                         struct bytes configuration, struct err *err)
 {
     CHECK(store->is_open);
-    if (store->is_dead)
-        return err_set(err, ERR_IO, "an earlier write to the store failed");
+    if (store->death)
+        return store_dead(store, err);
     CHECK(entry->index > store->state.applied);
     batch_put(store->batch, BYTES_LITERAL(META_CONFIGURATION), configuration);
     buf_assign(&store->new_configuration, configuration);
@@ -633,9 +639,9 @@ enum err_code store_commit(struct store *store, struct err *err)
 {
     CHECK(store->is_open);
     store->is_open = false;
-    if (store->is_dead) {
+    if (store->death) {
         batch_clear(store->batch);
-        return err_set(err, ERR_IO, "an earlier write to the store failed");
+        return store_dead(store, err);
     }
     if (store->entries == 0)
         return ERR_OK;

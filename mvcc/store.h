@@ -82,8 +82,27 @@ enum err_code store_adopt(const struct store_options *options, struct store_mark
 void store_detach(struct store *store);
 enum err_code store_attach(struct store *store, const struct store_options *options,
                            struct err *err) MUST_USE;
-/* Borrowed, for copies of it (home.h). */
+/* Borrowed, for copies of it (home.h). NULL: detached. */
 struct backend *store_backend(struct store *store);
+
+/* ---- a store whose backend was refused room ---- */
+
+/* What was applied behind a checkpoint, once more. */
+struct store_replay {
+    const struct entry *entries;        /* dense; the last is the one applied last; borrowed */
+    const struct bytes *configurations; /* one for each: of a membership entry, what was applied with it */
+    size_t count;
+};
+
+/* Opens this store again, detached, on its own backend, which is taken: that has what its tables hold, and the
+ * entries behind are applied again, without anybody being told. Comes out at the position that was published
+ * last, which is all that readers see. The writer alone; nobody reads meanwhile. Errors, with the store
+ * detached as before and the backend closed:
+ *   NO_SPACE  there is no room even now: once more, later
+ *   CORRUPT   the tables and the entries do not meet, or another position comes out; as store_open
+ *   IO        the backend */
+enum err_code store_reattach(struct store *store, const struct store_options *options,
+                             const struct store_replay *replay, struct err *err) MUST_USE;
 
 /* The state a core starts from. Any thread. */
 raft_index store_applied(struct store *store);          /* published */
@@ -137,8 +156,8 @@ struct store_change {                   /* for observers, in order of the revisi
  * ones. Nothing is visible to readers before commit. */
 void store_begin(struct store *store);
 /* A normal entry. ret is initialised by the callee; want: build the full answer (someone waits here),
- * else only code and revision. Errors: FAULT kinds alone (IO, CORRUPT: the member stops). Everything
- * that is the entry's own fault is a result. */
+ * else only code and revision. Errors: IO, CORRUPT (the member stops), and what an earlier write of this store
+ * failed with. Everything that is the entry's own fault is a result. */
 enum err_code store_apply(struct store *store, const struct entry *entry, bool want,
                           struct store_result *ret, struct err *err) MUST_USE;
 /* A membership entry: configuration is the new state, encoded. */
@@ -146,8 +165,8 @@ enum err_code store_apply_configuration(struct store *store, const struct entry 
                                         struct bytes configuration, struct err *err) MUST_USE;
 /* Bytes and entries gathered so far: the caller ends a batch before it could fill the write buffer. */
 size_t store_batch_bytes(const struct store *store);
-/* Writes the batch (sync=false) and publishes its revision. On failure the store is dead: every later
- * write call answers IO. */
+/* Writes the batch (sync=false) and publishes its revision. On failure (IO, NO_SPACE) the store is dead: every
+ * later write call answers the same. Also ends a batch whose store_apply failed, of which nothing is kept. */
 enum err_code store_commit(struct store *store, struct err *err) MUST_USE;
 /* What the last committed batch changed; valid until the next store_begin; writer alone. */
 const struct store_change *store_changes(const struct store *store, size_t *ret_count);

@@ -54,7 +54,8 @@ struct store {
 
     /* the writer's */
     struct store_state state;
-    bool is_open, is_dead;              /* a batch is open; a write failed */
+    bool is_open;                       /* a batch is */
+    enum err_code death;                /* what a write failed with: OK, it lives */
     size_t entries;                     /* of this batch */
     bool has_configuration;             /* this batch changes it, to: */
     struct buf new_configuration;
@@ -110,6 +111,8 @@ void store_note_change(struct store *store, struct bytes key, const struct names
 void store_note_move(struct store *store, const struct kv_rename *rename, kv_rev revision);
 /* The store cannot be written any more; returns code. */
 enum err_code store_die(struct store *store, enum err_code code);
+/* What a write call answers then. */
+enum err_code store_dead(const struct store *store, struct err *err);
 
 void store_writer_new(struct store *store);
 void store_writer_free(struct store *store);

@@ -102,6 +102,8 @@ void check_log(struct world *world, struct sim_host *host)
         seen->checked = raftlog_first(log) - 1;
         host->counters.installs++;
     }
+    host->counters.reopenings += host->node->reopen.times > seen->reopenings;
+    seen->reopenings = host->node->reopen.times;
     while (seen->checked < last && !world->has_failed)
         check_entry(world, host, raftlog_get(log, ++seen->checked));
     seen->last = raftlog_last(log);

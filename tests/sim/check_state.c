@@ -68,6 +68,7 @@ void check_state(struct world *world, struct sim_host *host, bool always)
     struct err err = {0};
     uint64_t hash;
     if (host->node->transfer.in.state == IN_INSTALLING || !world_serves(world, host) ||
+        !store_backend(store) ||        /* no room to open it again */
         (!always && (applied == seen->state_checked || !wants(checks, applied))))
         return;
     seen->state_checked = applied;

@@ -35,6 +35,7 @@ void checks_started(struct world *world, struct sim_host *host)
         return;
     seen->checked = raftlog_first(&host->node->raftlog) - 1;
     seen->state_checked = 0;
+    seen->reopenings = 0;
     seen->has_configuration = false;
     check_vote_kept(world, host);
     checks_after(world, host);
@@ -84,10 +85,15 @@ void checks_end(struct world *world)
     check_leases_end(world, true);
 }
 
-void checks_end_ruined(struct world *world, int64_t settled_ns, raft_index committed)
+void checks_end_undecided(struct world *world)
 {
-    check_stop(world, settled_ns, committed);
     check_states(world);
     check_told(world);
     check_leases_end(world, false);
+}
+
+void checks_end_ruined(struct world *world, int64_t settled_ns, raft_index committed)
+{
+    check_stop(world, settled_ns, committed);
+    checks_end_undecided(world);
 }

@@ -36,6 +36,8 @@ void checks_crashed(struct world *world, struct sim_host *host);
 /* The run is over: all hosts of the core have applied the same. Everything is compared with everything. */
 void checks_end(struct world *world);
 
+/* The run is over, and it cannot be told whether anything could still be decided: what was done holds. */
+void checks_end_undecided(struct world *world);
 /* The run is over, and a majority lost its disks: as above, but the hosts that are left need not
  * be equal. Nothing has been decided since settled_ns, when committed entries were known. */
 void checks_end_ruined(struct world *world, int64_t settled_ns, raft_index committed);

@@ -28,6 +28,7 @@ struct seen_host {              /* by number - 1 */
     raft_index last;            /* of its durable log, while it was up last */
     raft_index changed;         /* its membership was looked at as this entry made it */
     raft_index state_checked;   /* applied index whose state was compared last */
+    uint64_t reopenings;        /* of its store, since it was started */
 };
 
 struct seen_term {

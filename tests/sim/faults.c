@@ -202,7 +202,7 @@ static void fill_disk(struct world *world)
         return;
     faults_count(world, WORLD_full_disks);
     world->was_full |= bit(host->number);
-    sim_disk_limit(host->disk, 1);
+    sim_host_fill(host, true);
     faults_timers(world, host)->room_ns = world->now_ns + faults_ms(world, 100, 5000);
 }
 
@@ -272,7 +272,7 @@ static void make_quick(struct world *world, struct sim_host *host)
 static void make_room(struct world *world, struct sim_host *host)
 {
     faults_timers(world, host)->room_ns = INT64_MAX;
-    sim_disk_limit(host->disk, 0);
+    sim_host_fill(host, false);
 }
 
 /* Its operator starts it again. A disk that cannot be read is no disk to start from. */

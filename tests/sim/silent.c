@@ -59,13 +59,15 @@ static bool find_row(struct backend *backend, uint64_t nth, uint64_t *count, str
 }
 
 /* Written and durable: no crash takes it back. On each host another damage: chance does not damage two alike,
- * and two of three who are wrong in the same way are right. */
-static void damage_row(struct backend *backend, uint64_t number, struct buf *key, struct buf *value)
+ * and two of three who are wrong in the same way are right. False: the disk is full. */
+static bool damage_row(struct backend *backend, uint64_t number, struct buf *key, struct buf *value)
 {
     value->data[version_place(buf_bytes(value))] += (uint8_t)number;
     struct backend_op op = {.key = buf_bytes(key), .value = buf_bytes(value)};
-    CHECK(backend->ops->write(backend, &op, 1, NULL) == ERR_OK);
+    if (backend->ops->write(backend, &op, 1, NULL) != ERR_OK)
+        return false;
     CHECK(backend->ops->flush(backend, NULL) == ERR_OK);
+    return true;
 }
 
 static bool damage_store(struct world *world, struct sim_host *host)
@@ -76,7 +78,7 @@ static bool damage_store(struct world *world, struct sim_host *host)
     (void)find_row(backend, UINT64_MAX, &count, &key, &value);
     bool found = count && find_row(backend, faults_below(world, count), &count, &key, &value);
     if (found)
-        damage_row(backend, host->number, &key, &value);
+        found = damage_row(backend, host->number, &key, &value);
     backend_close(backend);
     buf_release(&key);
     buf_release(&value);

@@ -312,7 +312,15 @@ void sim_host_empty(struct sim_host *host, const struct membership_member *membe
     sim_disk_free(host->disk);
     host->disk = sim_disk_new(rand_u64(&host->rand));
     host->identity.generation = rand_u64(&host->rand) | 2;
+    sim_host_fill(host, false);
     sim_host_format(host, members, count);
+}
+
+void sim_host_fill(struct sim_host *host, bool is_full)
+{
+    sim_disk_limit(host->disk, is_full ? 1 : 0);
+    if (host->memory)
+        home_memory_fill(host->memory, is_full);
 }
 
 bool sim_host_is_forming(const struct sim_host *host)

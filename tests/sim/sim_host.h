@@ -40,7 +40,7 @@ struct sim_job {
 #define SIM_JOBS_MAX 64
 
 struct sim_host_counters {
-    uint64_t starts, refusals, kills, power_losses, faults, io_errors, full_disks, installs;
+    uint64_t starts, refusals, kills, power_losses, faults, io_errors, full_disks, installs, reopenings;
 };
 
 struct sim_host {
@@ -113,6 +113,8 @@ void sim_host_format(struct sim_host *host, const struct membership_member *memb
  * says whether for good (CORRUPT), last_refusal why. */
 bool sim_host_start(struct sim_host *host, const struct membership_member *known, size_t count,
                     size_t log_keep_entries);
+/* Its disk is full, or has room again: log and, in memory, store. */
+void sim_host_fill(struct sim_host *host, bool is_full);
 /* The process dies now. power: what was not synced may be lost; keep and torn as sim_disk_crash. */
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn);
 

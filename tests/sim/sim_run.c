@@ -70,9 +70,11 @@ static bool has_progressed(struct world *world)
 
 static bool has_full_disk(const struct world *world)
 {
-    for (size_t i = 0; i < world->host_count; i++)
-        if (world->hosts[i].node && world->hosts[i].node->writer.no_space)
+    for (size_t i = 0; i < world->host_count; i++) {
+        const struct node *node = world->hosts[i].node;
+        if (node && (node->writer.no_space || node->applier.no_space))
             return true;
+    }
     return false;
 }
 
@@ -177,13 +179,15 @@ static void stay_stopped(struct world *world)
 }
 
 /* A store was given up, and no other reaches to where that member's log begins: what lies between was in it
- * alone. Nothing brings that back, so nothing can go on; whoever ran them would call the giving up off. */
-static bool has_lost_state(struct world *world)
+ * alone. Nothing brings that back, so nothing can go on; whoever ran them would call the giving up off.
+ * A removed member has its store while it lives, and may lend it before it ends: or may not. */
+static bool has_lost_state(struct world *world, bool lends_removed)
 {
     raft_index begins = 0, reached = 0;         /* begins 0: nobody lacks a store */
     for (size_t i = 0; i < world->host_count; i++) {
         const struct sim_host *host = &world->hosts[i];
-        if (!host->node || !(world->core & bit(host->number)) || node_was_removed(host->node))
+        if (!host->node || !(world->core & bit(host->number)) ||
+            (node_was_removed(host->node) && (!lends_removed || node_lacks_store(host->node))))
             continue;
         raft_index first = raftlog_first(&host->node->raftlog), last = raftlog_last(&host->node->raftlog);
         if (node_lacks_store(host->node))
@@ -198,8 +202,14 @@ static void end_well(struct world *world)
 {
     if (!world->has_failed)
         world_heal(world);
-    if (!world->has_failed && has_lost_state(world)) {
+    if (!world->has_failed && has_lost_state(world, true)) {
         stay_stopped(world);
+        return;
+    }
+    if (!world->has_failed && has_lost_state(world, false)) {
+        step_until(world, world->now_ns + RUIN_SETTLE_NS + RUIN_WATCH_NS, is_never_reached);
+        if (!world->has_failed)
+            checks_end_undecided(world);
         return;
     }
     if (!world->has_failed)
@@ -236,8 +246,10 @@ void run_here(const struct sim_params *params, struct trace *trace, const char *
         stay_stopped(world);
     else
         end_well(world);
-    for (size_t i = 0; i < world->host_count; i++)
+    for (size_t i = 0; i < world->host_count; i++) {
         world->totals.faults[WORLD_installs] += world->hosts[i].counters.installs;
+        world->totals.faults[WORLD_reopenings] += world->hosts[i].counters.reopenings;
+    }
     world->totals.net = *sim_net_counters(world->net);
     *ret = (struct run_result){.failed = world->has_failed,
                                .is_stuck = world->is_stuck,
