@@ -147,7 +147,7 @@ static void refused(struct applier *applier, enum err_code code, const struct er
         return;
     }
     TRACE(applier->trace, "apply refused: %s", err->text);
-    applier->no_space = true;
+    applier_refused(applier);
 }
 
 /* Tells observers what the batch changed, each change with whether it was asked for here. */
@@ -333,11 +333,30 @@ static void pass_over(struct applier *applier)
         fault(applier, code, &(struct err){.text = "the core refused an answer of apply"});
 }
 
+/* A batch that was refused, and that the new store holds. */
+static void batch_drop(struct applier *applier)
+{
+    raft_index last = applier->batch ? applier->items[applier->batch - 1].entry.index : 0;
+    for (size_t i = 0; i < applier->batch; i++) {
+        applier->bytes -= payload_size(&applier->items[i].entry);
+        blob_unref(applier->items[i].entry.payload);
+    }
+    applier->batch = 0;
+    free(applier->configuring);
+    applier->configuring = NULL;
+    applier->no_space = false;
+    enum err_code code = last ? respond(applier, last) : ERR_OK;
+    if (code != ERR_OK)
+        fault(applier, code, &(struct err){.text = "the core refused an answer of apply"});
+}
+
 void applier_skip(struct applier *applier, struct store *store, raft_index index)
 {
-    CHECK(!applier->token.held && applier->batch == 0);
+    CHECK(!applier->token.held);
+    CHECK(!applier->batch || applier->items[applier->batch - 1].entry.index <= index);
     applier->store = store;
     applier->skip = index;
+    batch_drop(applier);
     pass_over(applier);
 }
 

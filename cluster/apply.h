@@ -91,15 +91,17 @@ enum err_code applier_queue(struct applier *applier, const struct raft_message *
  * something was done inline. */
 bool applier_turn(struct applier *applier, size_t waiting);
 /* The store has been replaced by one that holds everything up to index, and no batch is in flight. What is
- * queued up to there is passed over, and counts as applied. */
+ * queued up to there, and a batch that was refused, is passed over, and counts as applied. */
 void applier_skip(struct applier *applier, struct store *store, raft_index index);
 /* Likewise; and the core, which restored a snapshot, goes on behind index. */
 void applier_restart(struct applier *applier, struct store *store, raft_index index);
+/* A write of the store's was refused for want of room: there is no other until it is opened again. */
+static inline void applier_refused(struct applier *applier) { applier->no_space = true; }
 /* The store can be written again, and holds what was applied. */
 void applier_resume(struct applier *applier);
 static inline bool applier_is_idle(const struct applier *applier)
 {
-    return applier->count == 0 && applier->batch == 0 && !applier->token.held;
+    return applier->count == 0 && !applier->token.held;
 }
 
 #endif

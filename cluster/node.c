@@ -457,10 +457,7 @@ bool node_store_is_unused(const struct node *node)
 
 bool node_store_is_quiet(const struct node *node)
 {
-    bool applies = node->transfer.lacks_store
-                       ? node->applier.token.held
-                       : !applier_is_idle(&node->applier) || node->applier.no_space;
-    return !applies && node_store_is_unused(node);
+    return !node->applier.token.held && node_store_is_unused(node);
 }
 
 /* The core and what it still hands out, in step with the store. */
@@ -477,6 +474,7 @@ static enum err_code join_core(struct node *node, bool fetched, struct err *err)
         applier_skip(&node->applier, node->store, applied);
     }
     node->transfer.lacks_store = false;
+    reopen_end(&node->reopen);
     return code;
 }
 

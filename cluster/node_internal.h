@@ -174,7 +174,7 @@ struct store_options node_store_options(const struct node *node);
 bool node_store_is_held(const struct node *node);
 /* Nothing but the apply token's holder reads or writes the store. */
 bool node_store_is_unused(const struct node *node);
-/* Nobody does, and nothing is queued to be applied. */
+/* Nobody does. */
 bool node_store_is_quiet(const struct node *node);
 /* The store has been replaced: everything that was derived from it begins anew (etcd I12). fetched: the log
  * goes on as it is, and the core learns where the store stands. */

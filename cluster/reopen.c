@@ -119,7 +119,7 @@ void reopen_turn(struct node *node)
         reopen->due_ns = now + REOPEN_PERIOD_NS;
         reopen->state = has_room(node) ? REOPEN_WANTED : REOPEN_WAITING;
     }
-    if (reopen->state == REOPEN_WANTED && !node->applier.token.held && node_store_is_unused(node))
+    if (reopen->state == REOPEN_WANTED && node_store_is_quiet(node))
         begin(node);
 }
 

@@ -14,6 +14,8 @@
  *       |--> WAITING, with nothing to read: there was no room after all
  *     FINE        the batch that was refused is done again
  *
+ * A store that arrives from another member meanwhile takes its place, and it is FINE.
+ *
  * Any other error than NO_SPACE is a fault. A stop does not wait for room: what was not applied is in the log.
  *
  * Cost: the entries behind the last checkpoint applied once more, of which there are as many as after a kill.
@@ -49,6 +51,12 @@ void reopen_turn(struct node *node);
 int64_t reopen_next_wake_ns(const struct node *node);
 /* Nothing may begin to read the store or to write it. */
 bool reopen_holds_store(const struct node *node);
+/* Another store has taken its place. */
+static inline void reopen_end(struct reopen *reopen)
+{
+    reopen->state = REOPEN_FINE;
+    reopen->is_detached = false;
+}
 static inline bool reopen_is_idle(const struct reopen *reopen)      /* no job in flight */
 {
     return reopen->state != REOPEN_RUNNING;

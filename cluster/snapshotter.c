@@ -236,7 +236,7 @@ static void step_done(struct worker_job *job)
     node->compaction.in_flight = false;
     token_give(&node->applier.token);
     if (node->compaction.code == ERR_NO_SPACE)
-        node->applier.no_space = true;
+        applier_refused(&node->applier);
     else if (node->compaction.code != ERR_OK)
         node_fail(node, node->compaction.code, &node->compaction.err);
     node->wake(node->wake_context);

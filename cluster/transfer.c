@@ -102,7 +102,7 @@ static bool copy_failed(struct node *node)
     struct transfer_out *out = &node->transfer.out;
     if (out->work.code == ERR_OK && !out->ending)
         return false;
-    TRACE(node->trace, "transfer copy code=%s", err_name(out->work.code));
+    TRACE(node->trace, "transfer copy code=%s: %s", err_name(out->work.code), out->work.err.text);
     if (out->work.code == ERR_CORRUPT)
         node_fail(node, out->work.code, &out->work.err);
     forget_copy(node);
@@ -157,6 +157,8 @@ static void checkpoint_done(struct worker_job *job)
     struct transfer_out *out = &node->transfer.out;
     out->work.in_flight = false;
     token_give(&node->applier.token);
+    if (out->work.code == ERR_NO_SPACE)
+        applier_refused(&node->applier);
     if (!copy_failed(node)) {
         to_state(node, OUT_COPYING);
         transfer_job_start(node, &out->work, WORKER_WORK, copy_run, copy_done);

@@ -35,7 +35,8 @@
  *   - The core hears of a snapshot only when its payload is durable here (I3); a finished arrival that
  *     the core then passes over is discarded.
  *   - The store is replaced only when the mark is flushed, nothing is being applied, and nobody reads
- *     (I7); what is asked for meanwhile waits.
+ *     (I7); what is asked for meanwhile waits. What was queued to be applied is in what arrived. A full disk
+ *     is waited for.
  *   - A copy's mark is what its own rows say. It and the entries behind it are kept while it is sent, up
  *     to RAFTLOG_HOLD_BYTES (I16).
  *   - raft_report_snapshot is called once in the end for each MsgSnap sent.
@@ -117,6 +118,8 @@ struct transfer_in {
     struct store_mark mark;                     /* what the arrival's own rows say */
     bool is_fetched;                            /* the core does not know of it */
     bool install_wanted;
+    bool is_flipped;                            /* the store is in place, and not opened yet */
+    int64_t install_ns;                         /* not before, since the disk was full; 0: now */
 };
 
 struct transfer {

@@ -431,8 +431,11 @@ static void install_run(struct worker_job *job)
     struct node *node = node_of_in(job);
     struct transfer_job *work = &node->transfer.in.work;
     struct store_options options = node_store_options(node);
-    store_detach(node->store);
-    work->code = home_flip(node->home, &work->err);
+    if (store_backend(node->store))
+        store_detach(node->store);
+    if (!node->transfer.in.is_flipped)
+        work->code = home_flip(node->home, &work->err);
+    node->transfer.in.is_flipped |= work->code == ERR_OK;
     if (work->code == ERR_OK)
         work->code = home_open(node->home, false, &options.backend, &work->err);
     if (work->code == ERR_OK)
@@ -445,6 +448,14 @@ static void install_done(struct worker_job *job)
     struct transfer_in *in = &node->transfer.in;
     in->work.in_flight = false;
     token_give(&node->applier.token);
+    if (in->work.code == ERR_NO_SPACE) {
+        TRACE(node->trace, "install waits: %s", in->work.err.text);
+        in->state = IN_MARKED;
+        in->install_wanted = true;
+        in->install_ns = node_now(node) + TRANSFER_RETRY_NS;
+        node->wake(node->wake_context);
+        return;
+    }
     if (in->work.code != ERR_OK) {
         node_fail(node, in->work.code, &in->work.err);
     } else {
@@ -507,7 +518,9 @@ bool transfer_in_turn(struct node *node)
             discard(node);
         return false;
     case IN_MARKED:
-        if (in->install_wanted && node_store_is_quiet(node))
+        if (node_now(node) >= in->install_ns)
+            in->install_ns = 0;
+        if (in->install_wanted && !in->install_ns && node_store_is_quiet(node))
             install_begin(node);
         return false;
     default:
@@ -520,6 +533,8 @@ int64_t transfer_in_next_wake_ns(const struct node *node)
     const struct transfer_in *in = &node->transfer.in;
     if (in->state == IN_IDLE && node->transfer.lacks_store && !node->stopping)
         return node->transfer.wanted_ns + TRANSFER_RETRY_NS;
+    if (in->state == IN_MARKED && in->install_ns)
+        return in->install_ns;
     if (in->state != IN_FETCHING || in->work.in_flight || in->arrived_count)
         return INT64_MAX;
     int64_t from = in->asked_ns > in->heard_ns ? in->asked_ns : in->heard_ns;
