@@ -1,4 +1,4 @@
-/* What etcd refuses before it proposes: api/v3rpc/key.go, its rules and its texts. */
+/* What etcd refuses before it proposes: api/v3rpc/key.go, its rules and its texts; and what needs room. */
 #include "proto/kv.h"
 
 #include "proto/base/limits.h"
@@ -351,4 +351,48 @@ enum err_code kv_validate_txn(const struct kv_txn *txn, struct err *err)
     if (!code)
         code = validate_writes(txn->failure, txn->failure_count, err);
     return code;
+}
+
+/* ---- room ---- */
+
+/* What one way through a txn writes. */
+struct taken {
+    bool records, deletes;
+    bool contents;              /* whatever is neither */
+};
+
+static void note_put(const struct kv_put *put, struct taken *ret)
+{
+    bool is_setting = bytes_starts_with(put->key, BYTES_LITERAL(KV_CONFIG_PREFIX));
+    bool is_record = bytes_starts_with(put->key, BYTES_LITERAL(KV_SYSTEM_PREFIX)) &&
+                     put->value.size <= VALUE_INLINE_MAX;
+    if (!is_record)
+        ret->contents = true;
+    else if (!is_setting)
+        ret->records = true;
+}
+
+static void note_ops(const struct kv_op *ops, size_t count, struct taken *ret)
+{
+    for (size_t i = 0; i < count; i++)
+        switch (ops[i].kind) {
+        case KV_OP_RANGE: break;
+        case KV_OP_PUT: note_put(&ops[i].put, ret); break;
+        case KV_OP_DELETE: ret->deletes = true; break;
+        case KV_OP_RENAME: ret->contents = true; break;
+        case KV_OP_TXN: ret->contents |= kv_txn_needs_room(&ops[i].txn); break;
+        }
+}
+
+static bool needs_room(const struct kv_op *ops, size_t count)
+{
+    struct taken taken = {0};
+    note_ops(ops, count, &taken);
+    return taken.contents || (taken.records && !taken.deletes);
+}
+
+bool kv_txn_needs_room(const struct kv_txn *txn)
+{
+    return needs_room(txn->success, txn->success_count) ||
+           needs_room(txn->failure, txn->failure_count);
 }

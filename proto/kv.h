@@ -257,7 +257,7 @@ enum kv_kind {
  *             (etcd: no error, ttl -1); and a put. leased.ttl_s is then 0, or -1 for TIME_TO_LIVE.
  *   EXISTS    "lease already exists": GRANT of an id that is in use
  *   TOO_BIG   "too large lease TTL": GRANT above LEASE_TTL_MAX_S
- *   NO_SPACE  GRANT over the quota, or on a full disk */
+ *   NO_SPACE  GRANT over the quota, while the alarm is raised, or on a full disk */
 struct kv_lease {
     int64_t id;                                 /* GRANT: 0 lets the member pick a positive one */
     int64_t ttl_s;                              /* GRANT: raised to the least there is, see leased */
@@ -304,7 +304,7 @@ struct kv_request {
 /* Errors a request can end with, beside those of its kind above:
  *   INVALID, TOO_BIG   the request itself (text says what)
  *   COMPACTED, FUTURE  its revision
- *   NO_SPACE           quota or disk; DENIED the system range without privilege
+ *   NO_SPACE           quota, alarm or disk: what puts or renames; DENIED the system range without privilege
  *   NO_LEADER, BUSY, CLOSING   nothing happened
  *   TIMEOUT, SESSION_LOST, CANCELED   it may have happened
  *   NOT_CAPABLE        see kv_capabilities
@@ -509,6 +509,11 @@ void kv_prefix_end(struct buf *ret_end, struct bytes prefix);
  * texts: INVALID (empty key, value and ignore_value, too many ops, duplicate keys, bad enum), TOO_BIG. */
 enum err_code kv_validate_range(const struct kv_range *range, struct err *err) MUST_USE;
 enum err_code kv_validate_txn(const struct kv_txn *txn, struct err *err) MUST_USE;
+/* Whether a txn, whichever way it goes, may take room that a full disk has not got: it puts or renames. What
+ * stays small does not count: settings (one of them shortens what is kept), and records of the system range
+ * beside a delete (who removes a name may have to write that of the directory it was in). By the txn alone,
+ * so that who proposes and who applies judge alike. Of a txn that kv_validate_txn lets through. */
+bool kv_txn_needs_room(const struct kv_txn *txn);
 /* The codes of a watch that is refused (api/v3rpc/watch.go), COMPACTED for a negative start included. */
 enum err_code kv_validate_watch(const struct kv_watch *watch, struct err *err) MUST_USE;
 

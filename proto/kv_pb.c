@@ -211,6 +211,14 @@ static void lease_expire_build(struct arena *arena, int64_t id, uint64_t renewed
     ret->lease_expire = message;
 }
 
+static void alarm_build(struct arena *arena, bool raised, Kv__EntryRequest *ret)
+{
+    BUILD(arena, Kv__SpaceAlarm, KV__SPACE_ALARM__INIT);
+    message->raised = raised;
+    ret->request_case = KV__ENTRY_REQUEST__REQUEST_ALARM;
+    ret->alarm = message;
+}
+
 static void entry_build(struct arena *arena, const struct entry_request *request,
                         Kv__EntryRequest *ret)
 {
@@ -251,6 +259,9 @@ static void entry_build(struct arena *arena, const struct entry_request *request
         break;
     case ENTRY_LEASE_EXPIRE:
         lease_expire_build(arena, request->lease.id, request->lease_renewed, ret);
+        break;
+    case ENTRY_ALARM:
+        alarm_build(arena, request->alarm_raised, ret);
         break;
     }
     CHECK(ret->request_case != KV__ENTRY_REQUEST__REQUEST__NOT_SET);
@@ -552,6 +563,19 @@ static enum err_code lease_id_decode(struct decoder *decoder, struct bytes from,
 }
 
 /* A put or delete that stands alone becomes a txn of one operation. */
+static enum err_code alarm_decode(struct decoder *decoder, struct bytes from, bool *ret)
+{
+    struct cursor cursor = cursor_of(from), *c = &cursor;
+    struct wire_field field, *f = &field;
+    while (wire_next(c, f)) {
+        switch (f->number) {
+        case 1: *ret = wire_bool(c, f); break;
+        default: c->failed = true;
+        }
+    }
+    return cursor.failed ? broken(decoder, "alarm") : ERR_OK;
+}
+
 static struct kv_op *single_op(struct decoder *decoder, struct entry_request *ret)
 {
     struct kv_op *op = ARENA_NEW(decoder->arena, struct kv_op);
@@ -596,6 +620,9 @@ static enum err_code entry_kind_decode(struct decoder *decoder, uint32_t number,
     case 20:
         ret->kind = ENTRY_LEASE_EXPIRE;
         return lease_id_decode(decoder, from, &ret->lease_renewed, &ret->lease);
+    case 21:
+        ret->kind = ENTRY_ALARM;
+        return alarm_decode(decoder, from, &ret->alarm_raised);
     }
     return err_set(decoder->err, ERR_CORRUPT, "request %u is of an unknown kind", number);
 }

@@ -24,6 +24,7 @@ enum entry_request_kind {
     ENTRY_LEASE_RENEW,          /* lease.id */
     ENTRY_LEASE_REVOKE,         /* lease.id: a client ends it */
     ENTRY_LEASE_EXPIRE,         /* lease.id: the leader does, unless it was renewed after lease_renewed */
+    ENTRY_ALARM,                /* alarm_raised: from here on what takes room is refused, or is not any more */
 };
 
 struct entry_request {
@@ -38,6 +39,7 @@ struct entry_request {
         struct kv_lease lease;
     };
     uint64_t compacted_bytes;
+    bool alarm_raised;
     uint64_t lease_renewed;     /* index of the entry that granted or renewed it last, as the leader saw */
 };
 

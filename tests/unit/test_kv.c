@@ -155,6 +155,54 @@ static void renames_and_writes(void **state)
     assert_err(validate(OPS(nested)), INVALID);
 }
 
+static bool needs_room(const struct kv_op *ops, size_t count)
+{
+    struct kv_txn txn = {.success = ops, .success_count = count};
+    struct kv_txn other = {.failure = ops, .failure_count = count};
+    struct kv_op nested = {.kind = KV_OP_TXN, .txn = other};
+    struct kv_txn outer = {.success = &nested, .success_count = 1};
+    assert_int_equal(kv_txn_needs_room(&other), kv_txn_needs_room(&txn));
+    assert_int_equal(kv_txn_needs_room(&outer), kv_txn_needs_room(&txn));
+    return kv_txn_needs_room(&txn);
+}
+
+static void what_needs_room(void **state)
+{
+    (void)state;
+    struct kv_op nothing[] = {{.kind = KV_OP_RANGE, .range = {.key = B("/a")}}};
+    assert_false(needs_room(OPS(nothing)));
+    struct kv_op put[] = {PUT("/a")};
+    assert_true(needs_room(OPS(put)));
+    struct kv_op beside[] = {DELETE("/a", ""), PUT("/b")};
+    assert_true(needs_room(OPS(beside)));
+    struct kv_op rename[] = {DELETE("/c", ""), RENAME("/a", "/b")};
+    assert_true(needs_room(OPS(rename)));
+    struct kv_op all[] = {DELETE("", "\0")};
+    assert_false(needs_room(OPS(all)));
+}
+
+static void what_needs_none_in_the_system_range(void **state)
+{
+    (void)state;
+    static uint8_t large[VALUE_INLINE_MAX + 1];
+    struct kv_op chmod[] = {PUT(".concordfs/meta//d/a")};
+    assert_true(needs_room(OPS(chmod)));
+    struct kv_op unlink[] = {DELETE("/d/a", ""), PUT(".concordfs/dir//d")};
+    assert_false(needs_room(OPS(unlink)));
+    unlink[1].put.value = bytes_of(large, VALUE_INLINE_MAX);
+    assert_false(needs_room(OPS(unlink)));
+    unlink[1].put.value = bytes_of(large, sizeof(large));
+    assert_true(needs_room(OPS(unlink)));
+    struct kv_op setting[] = {PUT(".concordfs/config/history")};
+    assert_false(needs_room(OPS(setting)));
+    struct kv_op more[] = {PUT(".concordfs/config/history"), PUT(".concordfs/dir//d")};
+    assert_true(needs_room(OPS(more)));
+    /* The delete is to stand on the same way. */
+    struct kv_txn apart = {.success = &unlink[0], .success_count = 1, .failure = chmod,
+                           .failure_count = 1};
+    assert_true(kv_txn_needs_room(&apart));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +213,8 @@ int main(void)
         cmocka_unit_test(duplicate_keys),
         cmocka_unit_test(duplicate_keys_across_nesting),
         cmocka_unit_test(renames_and_writes),
+        cmocka_unit_test(what_needs_room),
+        cmocka_unit_test(what_needs_none_in_the_system_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,6 +179,8 @@ static void kinds_come_back(void **state)
         {.kind = ENTRY_LEASE_RENEW, .session = 3, .number = 5, .lease.id = INT64_MAX},
         {.kind = ENTRY_LEASE_REVOKE, .session = 3, .number = 6, .lease.id = -1},
         {.kind = ENTRY_LEASE_EXPIRE, .lease.id = 77, .lease_renewed = UINT64_MAX},
+        {.kind = ENTRY_ALARM, .alarm_raised = true},
+        {.kind = ENTRY_ALARM},
     };
     for (size_t i = 0; i < ARRAY_COUNT(requests); i++) {
         struct blob *payload = entry_request_encode(&requests[i]);
@@ -188,7 +190,7 @@ static void kinds_come_back(void **state)
         assert_int_equal(back.kind, requests[i].kind);
         assert_int_equal(back.session, requests[i].session);
         assert_int_equal(back.number, requests[i].number);
-        if (back.kind >= ENTRY_LEASE_GRANT) {
+        if (back.kind >= ENTRY_LEASE_GRANT && back.kind <= ENTRY_LEASE_EXPIRE) {
             assert_true(back.lease.id == requests[i].lease.id);
             assert_true(back.lease.ttl_s == requests[i].lease.ttl_s);
             assert_true(back.lease_renewed == requests[i].lease_renewed);
@@ -197,6 +199,7 @@ static void kinds_come_back(void **state)
             assert_int_equal(back.compact.physical, requests[i].compact.physical);
         }
         assert_int_equal(back.compacted_bytes, requests[i].compacted_bytes);
+        assert_int_equal(back.alarm_raised, requests[i].alarm_raised);
         arena_release(&arena);
         blob_unref(payload);
     }
@@ -269,6 +272,8 @@ static void what_is_no_request(void **state)
     assert_err(decode(blob_copy(B("stamp...\xa2\x01\x02\x18\x01")), &err), CORRUPT); /* expire 3 */
     assert_ok(decode(blob_copy(B("stamp...\xa2\x01\x02\x10\x01")), &err));
     assert_ok(decode(blob_copy(B("stamp...\x7a\x00")), &err));
+    assert_ok(decode(blob_copy(B("stamp...\xaa\x01\x02\x08\x01")), &err));
+    assert_err(decode(blob_copy(B("stamp...\xaa\x01\x02\x10\x01")), &err), CORRUPT); /* of a later program */
 }
 
 /* Every prefix of a valid payload decodes or is refused, and never reads past its end. */
@@ -322,6 +327,7 @@ static void wide_entries_are_told(void **state)
     }
     assert_false(entry_request_is_wide(B("")));
     assert_false(entry_request_is_wide(B("stamp...\x7a\x00")));
+    assert_false(entry_request_is_wide(B("stamp...\xaa\x01\x02\x08\x01")));
 }
 
 static void socket_requests_come_back(void **state)
