@@ -109,6 +109,9 @@ static enum err_code grant_check(struct txn *txn, const struct kv_lease *request
     enum err_code code = lease_row_get(txn->batch, request->id, &row, err);
     if (code != ERR_NOT_FOUND)
         return code ? code : err_set(err, ERR_EXISTS, "lease already exists");
+    code = alarm_check(txn->store, true, err);
+    if (code)
+        return code;
     return quota_check(txn->quota, config_current(txn->config)->quota_limit, LEASE_BYTES, false,
                        err);
 }

@@ -2,7 +2,7 @@
 noinst_LIBRARIES += libmvcc.a
 
 libmvcc_a_SOURCES = \
-	mvcc/adopt.c \
+	mvcc/adopt.c mvcc/alarm.c \
 	mvcc/backend.h mvcc/backend_leveldb.c mvcc/backend_memory.c \
 	mvcc/batch.c mvcc/batch.h \
 	mvcc/changes.c mvcc/changes.h \

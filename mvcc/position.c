@@ -1,6 +1,6 @@
 /* The rolling hash of what entries did. One entry after the other,
  *
- *     hash, index, answer, revision, clock, quota, rows written    ->   hash
+ *     hash, index, answer, revision, clock, alarm, quota, rows written    ->   hash
  *
  * Each part is a function of the entry and of the state before it, on every member alike, however entries
  * are cut into batches and however far a compaction has been walked. So columns r, s and v are left out
@@ -11,11 +11,15 @@
 #include "mvcc/store_internal.h"
 #include "proto/base/hash.h"
 
+#define ALARMED 0x616c61726d            /* "alarm"; where it is not raised the hash is that without it */
+
 void position_fold(struct store *store, uint64_t answer)
 {
     struct store_state *state = &store->state;
     uint64_t hash = hash_u64(state->hash ^ state->applied) ^ answer;
     hash = hash_u64(hash ^ (uint64_t)state->revision) ^ (uint64_t)state->clock;
+    if (store->is_alarmed)
+        hash = hash_u64(hash ^ ALARMED);
     state->hash = batch_fold(store->batch, quota_fold(store->quota, hash));
 }
 

@@ -180,6 +180,8 @@ enum err_code store_load(struct store *store, struct err *err)
 {
     enum err_code code = store_load_state(store, err);
     if (!code)
+        code = alarm_load(store, err);
+    if (!code)
         code = quota_load(store->quota, store->backend, err);
     if (!code)
         code = sessions_load(store->sessions, err);
@@ -219,6 +221,7 @@ void store_publish(struct store *store)
     pthread_mutex_unlock(&store->lock);
     store->has_configuration = false;
     store->is_walking = store->walks > 0;
+    store->alarm = store->is_alarmed;
     store->term = state->term;
     store->clock = state->clock;
     store->floor_time = state->floor_time;
@@ -372,7 +375,7 @@ static void status_text(enum entry_request_kind kind, enum err_code code, struct
     else if (code == ERR_FUTURE)
         text = "mvcc: required revision is a future revision";
     else if (code == ERR_NO_SPACE)
-        text = "mvcc: database space exceeded";
+        text = STORE_NO_SPACE;
     else if (code == ERR_TOO_BIG)
         text = "request is too large";
     err_set(err, code, "%s", text);
@@ -549,6 +552,9 @@ static enum err_code apply_kind(struct store *store, const struct entry *entry,
                              err);
     case ENTRY_SESSION_CLOSE:
         return sessions_close(store->sessions, request->session, err);
+    case ENTRY_ALARM:
+        alarm_apply(store, request->alarm_raised);
+        return ERR_OK;
     }
     ret->code = err_set(&ret->err, ERR_INVALID, "unknown kind of entry");
     return ERR_OK;

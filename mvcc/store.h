@@ -110,6 +110,10 @@ raft_term store_applied_term(struct store *store);
 kv_rev store_revision(struct store *store);
 kv_rev store_compact_revision(struct store *store);
 kv_time store_clock(struct store *store);               /* highest stamp applied */
+/* An entry has raised the alarm, and none has cleared it: what needs room (kv_txn_needs_room, and a lease's
+ * grant) is refused with NO_SPACE and etcd's sentence, which is the quota's too. */
+#define STORE_NO_SPACE "mvcc: database space exceeded"
+bool store_alarm(struct store *store);
 /* Where a store stands: the index applied last, and a hash of what every entry behind since did: the rows
  * that it wrote, its answer's code, revision, clock and quota. Members that began with equal stores and
  * have equal positions have done the same; at one index with other hashes, and an equal since, one of them

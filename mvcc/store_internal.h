@@ -19,6 +19,7 @@
 /* Rows of column m; those that begin with '_' are this member's own and no part of the hash. */
 #define META_STATE "mstate"
 #define META_CONFIGURATION "mconfiguration"
+#define META_ALARM "malarm"             /* it is raised; no row: it is not */
 #define META_IDENTITY "m_identity"
 #define META_DUE "mdue"                 /* + C: compaction C is not credited to the quota yet */
 #define META_WALK "m_walk"              /* + C: its walk on this member is not done: its place */
@@ -57,6 +58,7 @@ struct store {
     bool is_open;                       /* a batch is */
     enum err_code death;                /* what a write failed with: OK, it lives */
     size_t entries;                     /* of this batch */
+    bool is_alarmed;                    /* what needs room is refused */
     bool has_configuration;             /* this batch changes it, to: */
     struct buf new_configuration;
     struct arena arena;                 /* of this batch: keys of changes */
@@ -71,7 +73,7 @@ struct store {
     _Atomic raft_term term;
     _Atomic kv_rev revision, floor;
     _Atomic kv_time floor_time, clock;
-    atomic_bool is_walking;
+    atomic_bool is_walking, alarm;
 
     pthread_mutex_t lock;               /* of the notes, configuration and position */
     struct buf configuration;           /* as published */
@@ -120,6 +122,15 @@ void store_publish(struct store *store);
 /* Whose it is is checked first. As store_open. */
 enum err_code store_load_own(struct store *store, const struct store_options *options,
                              struct err *err) MUST_USE;
+
+/* alarm.c */
+
+/* IO. */
+enum err_code alarm_load(struct store *store, struct err *err) MUST_USE;
+/* Applies ENTRY_ALARM. Twice is once: a leader that does not know of another's entry says the same again. */
+void alarm_apply(struct store *store, bool raised);
+/* NO_SPACE: STORE_NO_SPACE. */
+enum err_code alarm_check(const struct store *store, bool needs_room, struct err *err) MUST_USE;
 
 /* position.c */
 

@@ -513,7 +513,9 @@ enum err_code txn_apply(struct txn *txn, const struct kv_txn *request, bool want
     CHECK(txn->sub == 0);
     if (MUTANT(COMPARE_IS_STALE))
         txn->at = txn->store->revision;
-    enum err_code code = decide(txn, request, &path, err);
+    enum err_code code = alarm_check(txn->store, kv_txn_needs_room(request), err);
+    if (!code)
+        code = decide(txn, request, &path, err);
     if (!code)
         code = check_path(txn, &path, &weight, err);
     if (!code)

@@ -70,6 +70,10 @@ UNIT += tests/unit/test_position
 tests_unit_test_position_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_position_LDADD = $(MVCC_LIBS)
 
+UNIT += tests/unit/test_alarm
+tests_unit_test_alarm_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_alarm_LDADD = $(MVCC_LIBS)
+
 # Leases: deadlines, and rows.
 UNIT += tests/unit/test_lease tests/unit/test_lease_rows
 tests_unit_test_lease_CFLAGS = $(UNIT_CFLAGS)
