@@ -103,6 +103,10 @@ struct home_ops {
     enum err_code (*flip)(struct home *home, struct err *err);
     enum err_code (*judge)(struct home *home, enum home_verdict verdict, struct err *err);
     enum home_verdict (*verdict)(const struct home *home);
+    enum err_code (*room)(struct home *home, uint64_t *ret_total, uint64_t *ret_free,
+                          struct err *err);
+    enum err_code (*reserve)(struct home *home, struct err *err);
+    enum err_code (*give_back)(struct home *home, struct err *err);
 };
 
 struct home {
@@ -209,6 +213,28 @@ static inline enum home_verdict home_verdict(const struct home *home)
     return home->ops->verdict(home);
 }
 
+/* ---- room on the disk; any thread, one of these at a time, beside everything else; they block ---- */
+
+/* Bytes of the disk that it is on, and those of them that are free to this process. */
+static inline MUST_USE enum err_code home_room(struct home *home, uint64_t *ret_total,
+                                               uint64_t *ret_free, struct err *err)
+{
+    return home->ops->room(home, ret_total, ret_free, err);
+}
+
+/* Sets HOME_RESERVE_SIZE aside, really allocated; again: OK. It survives a crash. NO_SPACE: that would leave
+ * less than SPACE_LOW free; nothing is left behind. */
+static inline MUST_USE enum err_code home_reserve(struct home *home, struct err *err)
+{
+    return home->ops->reserve(home, err);
+}
+
+/* What was set aside is free again; without a reserve: OK. */
+static inline MUST_USE enum err_code home_give_back(struct home *home, struct err *err)
+{
+    return home->ops->give_back(home, err);
+}
+
 /* ---- LevelDB, in a data folder ---- */
 
 /*   DATA/store/      the current store, while there is no DATA/current
@@ -217,6 +243,8 @@ static inline enum home_verdict home_verdict(const struct home *home)
  *   DATA/arrival     names the folder of a finished arrival
  *   DATA/verdict     names the current one's folder, and what is thought of it; absent: it is sound
  *   DATA/copies/     copies going out: hard links
+ *   DATA/reserve     room set aside; one that is not whole goes at a start, and any where less than SPACE_LOW
+ *                    is free: a member whose disk filled while it was down still opens its log and store
  *
  * Takes what is there, and removes what a crash left: copies, and each folder that neither file names.
  * The data folder exists and is locked by the caller. Errors: CORRUPT (current, arrival or verdict is
@@ -242,6 +270,8 @@ void home_memory_refuse_copies(struct home_memory *memory);
 /* The disk is full, or has room again: stores are not opened, nothing begins to arrive, and the current one's
  * backend does as backend_memory_fill says. */
 void home_memory_fill(struct home_memory *memory, bool is_full);
+/* What is free from now on, of which home_reserve takes; without limit until then. */
+void home_memory_set_free(struct home_memory *memory, uint64_t free_bytes);
 /* The power goes; no backend and no copy is open. An unfinished arrival vanishes. Of the current store
  * and of a finished arrival each loses the batches after one that is drawn, at or above its durable one. */
 void home_memory_crash(struct home_memory *memory, struct rand *rand);

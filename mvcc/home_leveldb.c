@@ -25,6 +25,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -40,6 +41,7 @@
 #define ARRIVAL "arrival"
 #define VERDICT "verdict"
 #define COPIES "copies"
+#define RESERVE "reserve"
 
 enum arrival_state {
     ARRIVAL_NONE,
@@ -517,6 +519,90 @@ static enum home_verdict door_verdict(const struct home *home)
     return container_of(home, const struct leveldb_home, home)->verdict;
 }
 
+/* ---- room ---- */
+
+static enum err_code door_room(struct home *home, uint64_t *ret_total, uint64_t *ret_free,
+                               struct err *err)
+{
+    struct statvfs disk;
+    if (statvfs(self_of(home)->path, &disk) != 0)
+        return files_failed(err, "ask for the room of", self_of(home)->path);
+    *ret_total = (uint64_t)disk.f_blocks * disk.f_frsize;
+    *ret_free = (uint64_t)disk.f_bavail * disk.f_frsize;
+    return ERR_OK;
+}
+
+/* A copy of the folder may have made holes of it. */
+static bool reserve_is_whole(const char *path)
+{
+    struct stat found;
+    return stat(path, &found) == 0 && found.st_size == HOME_RESERVE_SIZE &&
+           (uint64_t)found.st_blocks * 512 >= HOME_RESERVE_SIZE;
+}
+
+static enum err_code reserve_allocate(const char *path, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return files_failed(err, "create", path);
+    do
+        errno = posix_fallocate(fd, 0, HOME_RESERVE_SIZE);
+    while (errno == EINTR);
+    enum err_code code = errno ? files_failed(err, "allocate", path) : ERR_OK;
+    if (!code && fsync(fd) != 0)
+        code = files_failed(err, "sync", path);
+    close(fd);
+    return code;
+}
+
+/* Under another name until it is whole: what a crash leaves half made goes at the next start. */
+static enum err_code reserve_make(struct leveldb_home *self, const char *path, struct err *err)
+{
+    char *fresh = mem_xformat("%s.new", path);
+    enum err_code code = reserve_allocate(fresh, err);
+    if (!code && rename(fresh, path) != 0)
+        code = files_failed(err, "rename", fresh);
+    if (code)
+        (void)!files_remove(fresh, NULL);
+    free(fresh);
+    return code ? code : files_sync_folder(self->path, err);
+}
+
+static enum err_code door_reserve(struct home *home, struct err *err)
+{
+    struct leveldb_home *self = self_of(home);
+    uint64_t total, room = 0;
+    char *path = mem_xformat("%s/" RESERVE, self->path);
+    enum err_code code = ERR_OK;
+    if (!reserve_is_whole(path)) {
+        code = door_room(home, &total, &room, err);
+        if (!code && room < HOME_RESERVE_SIZE + SPACE_LOW)
+            code = err_set(err, ERR_NO_SPACE, "'%s' has too little room to set some aside",
+                           self->path);
+        if (!code)
+            code = reserve_make(self, path, err);
+    }
+    free(path);
+    return code;
+}
+
+static enum err_code door_give_back(struct home *home, struct err *err)
+{
+    enum err_code code = remove_in(self_of(home), RESERVE, err);
+    return code ? code : files_sync_folder(self_of(home)->path, err);
+}
+
+static enum err_code reserve_load(struct leveldb_home *self, struct err *err)
+{
+    uint64_t total, room = 0;
+    char *path = mem_xformat("%s/" RESERVE, self->path);
+    enum err_code code = door_room(&self->home, &total, &room, err);
+    if (!code && access(path, F_OK) == 0 && (room < SPACE_LOW || !reserve_is_whole(path)))
+        code = door_give_back(&self->home, err);
+    free(path);
+    return code;
+}
+
 static const struct home_ops leveldb_home_ops = {
     .open = door_open,
     .copy_open = door_copy_open,
@@ -530,6 +616,9 @@ static const struct home_ops leveldb_home_ops = {
     .flip = door_flip,
     .judge = door_judge,
     .verdict = door_verdict,
+    .room = door_room,
+    .reserve = door_reserve,
+    .give_back = door_give_back,
 };
 
 /* ---- a start ---- */
@@ -601,7 +690,7 @@ static bool is_left_behind(const struct leveldb_home *self, const char *name)
     if (strcmp(name, "store") != 0) {
         if (strncmp(name, "store-", 6) != 0 || name[6] < '0' || name[6] > '9')
             return strcmp(name, COPIES) == 0 || strcmp(name, CURRENT ".new") == 0 ||
-                   strcmp(name, ARRIVAL ".new") == 0 || strcmp(name, VERDICT ".new") == 0;
+                   strcmp(name, RESERVE ".new") == 0 || strcmp(name, ARRIVAL ".new") == 0 || strcmp(name, VERDICT ".new") == 0;
         number = strtoull(name + 6, &end, 10);
         if (*end)
             return false;
@@ -640,6 +729,8 @@ enum err_code home_leveldb_new(const char *data_folder, struct home **ret, struc
         code = verdict_load(self, err);
     if (!code)
         code = sweep(self, err);
+    if (!code)
+        code = reserve_load(self, err);
     if (code) {
         home_leveldb_free(&self->home);
         return code;

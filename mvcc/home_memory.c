@@ -16,6 +16,7 @@
 #define ROWS_NAME "rows"
 #define ROWS_HEAD BYTES_LITERAL("rows\1")
 #define BATCH_ROWS 256
+#define ROOM_UNLIMITED ((uint64_t)1 << 50)
 
 struct home_memory {
     struct home home;
@@ -25,6 +26,8 @@ struct home_memory {
     uint64_t finished_id;
     enum home_verdict verdict;
     bool copies_refused, is_full;
+    uint64_t free;                      /* beside the reserve */
+    bool is_reserved;
     bool is_arriving;
     struct home_manifest manifest;      /* of what arrives */
     struct home_position position;
@@ -314,6 +317,39 @@ static enum home_verdict door_verdict(const struct home *home)
     return container_of(home, const struct home_memory, home)->verdict;
 }
 
+static enum err_code door_room(struct home *home, uint64_t *ret_total, uint64_t *ret_free,
+                               struct err *err)
+{
+    (void)err;
+    *ret_total = ROOM_UNLIMITED;
+    *ret_free = self_of(home)->free;
+    return ERR_OK;
+}
+
+static enum err_code door_reserve(struct home *home, struct err *err)
+{
+    struct home_memory *self = self_of(home);
+    if (self->is_reserved)
+        return ERR_OK;
+    if (self->free < HOME_RESERVE_SIZE + SPACE_LOW)
+        return err_set(err, ERR_NO_SPACE, "no room is left to set aside");
+    self->free -= HOME_RESERVE_SIZE;
+    self->is_reserved = true;
+    return ERR_OK;
+}
+
+static enum err_code door_give_back(struct home *home, struct err *err)
+{
+    (void)err;
+    struct home_memory *self = self_of(home);
+    if (self->is_reserved)
+        self->free += HOME_RESERVE_SIZE;
+    self->is_reserved = false;
+    return ERR_OK;
+}
+
+void home_memory_set_free(struct home_memory *self, uint64_t free_bytes) { self->free = free_bytes; }
+
 static const struct home_ops memory_home_ops = {
     .open = door_open,
     .copy_open = door_copy_open,
@@ -327,6 +363,9 @@ static const struct home_ops memory_home_ops = {
     .flip = door_flip,
     .judge = door_judge,
     .verdict = door_verdict,
+    .room = door_room,
+    .reserve = door_reserve,
+    .give_back = door_give_back,
 };
 
 /* ---- what survives ---- */
@@ -335,6 +374,7 @@ struct home_memory *home_memory_new(size_t log_size_max)
 {
     struct home_memory *self = mem_xzalloc(sizeof(*self));
     self->home.ops = &memory_home_ops;
+    self->free = ROOM_UNLIMITED;
     self->log_size_max = log_size_max;
     return self;
 }

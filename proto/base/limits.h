@@ -91,6 +91,12 @@
 #define HOME_FILE_SIZE_MAX (1LL << 40)  /* bounds what a sender can announce */
 #define HOME_MANIFEST_SIZE_MAX (2 * MIB) /* the list of the files of a copy, in one message */
 
+#define HOME_RESERVE_SIZE (SEGMENT_SIZE_DEFAULT + 2 * WRITE_BUFFER_SIZE) /* a file that is given back when
+                                           the disk is full: the log's next segment, and what LevelDB writes
+                                           of its buffers when it is opened again */
+#define SPACE_LOW (SEGMENT_SIZE_DEFAULT + 2 * WRITE_BUFFER_SIZE) /* free bytes, below which a disk is low: as
+                                           much again, so that the reserve is not the first to go */
+
 /* --- watches --- */
 #define WATCHES_MAX 65536               /* of one member; 250 bytes each and their keys */
 #define WATCH_LIVE_EVENTS_MAX 4096      /* changes that a batch keeps at hand for those who watch; */

@@ -774,6 +774,47 @@ static void test_verdict_files(void **state)
     test_folder_remove(place.folder);
 }
 
+/* ---- room ---- */
+
+static void test_room_is_set_aside(bool on_disk)
+{
+    struct place place = place_new(on_disk);
+    uint64_t total, before, between, after;
+    assert_ok(home_room(place.home, &total, &before, NULL));
+    assert_true(before <= total);
+    if (before < HOME_RESERVE_SIZE + 2 * SPACE_LOW) {
+        place_free(&place);
+        skip();
+    }
+    assert_ok(home_reserve(place.home, NULL));
+    assert_ok(home_reserve(place.home, NULL));
+    if (on_disk) {
+        struct stat found;
+        char *path = mem_xformat("%s/reserve", place.folder);
+        assert_int_equal(stat(path, &found), 0);
+        assert_true((uint64_t)found.st_blocks * 512 >= HOME_RESERVE_SIZE);
+        place_restart(&place);
+        assert_int_equal(access(path, F_OK), 0);
+        /* Cut short: of no use, and gone at a start. */
+        assert_int_equal(truncate(path, 4096), 0);
+        place_restart(&place);
+        assert_int_equal(access(path, F_OK), -1);
+        free(path);
+    } else {
+        assert_ok(home_room(place.home, &total, &between, NULL));
+        assert_int_equal(before - between, HOME_RESERVE_SIZE);
+        assert_ok(home_give_back(place.home, NULL));
+        assert_ok(home_room(place.home, &total, &after, NULL));
+        assert_int_equal(after, before);
+        home_memory_set_free(place.memory, HOME_RESERVE_SIZE + SPACE_LOW - 1);
+        assert_err(home_reserve(place.home, NULL), NO_SPACE);
+    }
+    assert_ok(home_give_back(place.home, NULL));
+    assert_ok(home_give_back(place.home, NULL));
+    place_free(&place);
+}
+BOTH(test_room_is_set_aside)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -799,6 +840,7 @@ int main(void)
         cmocka_unit_test(test_adopt_fails_anywhere),
         BOTH_TESTS(test_walk_goes_on),
         BOTH_TESTS(test_verdict),
+        BOTH_TESTS(test_room_is_set_aside),
         cmocka_unit_test(test_verdict_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
