@@ -280,40 +280,36 @@ void reads_fail(struct node *node, enum err_code code)
 
 /* ---- the contract ---- */
 
-static bool only_frees(const struct kv_op *ops, size_t count)
+static bool needs_room(const struct kv_request *request)
 {
-    for (size_t i = 0; i < count; i++)
-        if (ops[i].kind == KV_OP_PUT || ops[i].kind == KV_OP_TXN || ops[i].kind == KV_OP_RENAME)
-            return false;
-    return true;
+    return request->kind == KV_TXN ? kv_txn_needs_room(&request->txn)
+                                   : request->kind == KV_LEASE_GRANT;
 }
 
-/* With the disk nearly full only what frees space may still be proposed; and renewals, which are small
- * and without which a full disk would cost its holders their locks as well. */
-static bool has_room(const struct node *node, const struct kv_request *request)
+/* With the alarm raised, or this member's own disk full, only what frees space may still be proposed, so that
+ * the log does not grow by what would be refused; and renewals, which are small and without which a full disk
+ * would cost its holders their locks as well. */
+static enum err_code check_room(struct node *node, struct kv_request *request)
 {
-    if ((!node->writer.no_space && !node->applier.no_space) || (request->kind != KV_TXN && request->kind != KV_LEASE_GRANT))
-        return true;
-    if (request->kind == KV_LEASE_GRANT)
-        return false;
-    return only_frees(request->txn.success, request->txn.success_count) &&
-           only_frees(request->txn.failure, request->txn.failure_count);
+    if (!needs_room(request))
+        return ERR_OK;
+    if (store_alarm(node->store))
+        return err_set(&request->err, ERR_NO_SPACE, "%s", STORE_NO_SPACE);
+    if (node->writer.no_space || node->applier.no_space)
+        return err_set(&request->err, ERR_NO_SPACE, "the disk of this member is full");
+    return ERR_OK;
 }
 
 static enum err_code refuse(struct node *node, struct kv_request *request)
 {
+    enum err_code code = ERR_OK;
     if (node_is_ending(node))
         return ERR_CLOSING;
-    if (!has_room(node, request))
-        return err_set(&request->err, ERR_NO_SPACE, "the disk of this member is full");
-    switch (request->kind) {
-    case KV_RANGE:
-        return kv_validate_range(&request->range, &request->err);
-    case KV_TXN:
-        return kv_validate_txn(&request->txn, &request->err);
-    default:
-        return ERR_OK;
-    }
+    if (request->kind == KV_RANGE)
+        code = kv_validate_range(&request->range, &request->err);
+    else if (request->kind == KV_TXN)
+        code = kv_validate_txn(&request->txn, &request->err);
+    return code ? code : check_room(node, request);
 }
 
 /* An id that nobody chose: applying reads no chance, so it is drawn here and travels in the entry. */

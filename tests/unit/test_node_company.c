@@ -75,12 +75,47 @@ static void nobody_is_waited_for_without_a_mount(void **state)
     assert_true(admission.ended);
 }
 
+static void set_alarm(struct fixture *fixture, bool raised)
+{
+    struct entry_request request = {.kind = ENTRY_ALARM, .alarm_raised = raised};
+    struct blob *payload = entry_request_encode(&request);
+    assert_ok(node_propose_raw(fixture->node, payload));
+    blob_unref(payload);
+    settle(fixture);
+    assert_int_equal(store_alarm(node_store(fixture->node)), raised);
+}
+
+/* What the alarm refuses never gets into the log. */
+static void an_alarm_refuses_before_it_is_proposed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct kv_status before, after;
+    struct call put, del = {.op = {.kind = KV_OP_DELETE, .del.key = BYTES_LITERAL("/a")}};
+    put_now(fixture, "/a", "1");
+    set_alarm(fixture, true);
+    kv_status_get(node_kv(fixture->node), &before);
+    submit_put(fixture, &put, "/b", "1");
+    settle(fixture);
+    assert_err(put.code, NO_SPACE);
+    assert_string_equal(put.request.err.text, "mvcc: database space exceeded");
+    kv_status_get(node_kv(fixture->node), &after);
+    assert_int_equal(after.raft_index, before.raft_index);
+    submit_op(fixture, &del);
+    settle(fixture);
+    assert_ok(del.code);
+    kv_request_release(&put.request);
+    kv_request_release(&del.request);
+    set_alarm(fixture, false);
+    put_now(fixture, "/b", "1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_quorum_is_lost_since_it_was_lost, setup_of_three, teardown),
         MEMBER(whoever_believes_is_waited_for),
         MEMBER(nobody_is_waited_for_without_a_mount),
+        MEMBER(an_alarm_refuses_before_it_is_proposed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
