@@ -29,11 +29,12 @@ TESTS += tests/lossy/test_home.sh
 
 # Through the mount: one script per subject, and the programs they use.
 MOUNT_HELPERS = tests/mount/elsewhere tests/mount/inotify tests/mount/ledger tests/mount/listing \
-	tests/mount/once tests/mount/polled tests/mount/posix tests/mount/threads tests/mount/torn
+	tests/mount/once tests/mount/polled tests/mount/posix tests/mount/puts tests/mount/threads tests/mount/torn
 check_PROGRAMS += $(MOUNT_HELPERS)
 tests_mount_elsewhere_LDADD = libcluster.a libraft.a libmvcc.a libwal.a libproto.a libbase.a \
 	$(PROTOBUF_C_LIBS) $(LEVELDB_LIBS) $(UV_LIBS) -lpthread
 tests_mount_ledger_LDADD = libbase.a
+tests_mount_puts_LDADD = $(tests_mount_elsewhere_LDADD)
 tests_mount_threads_LDADD = -lpthread
 
 MOUNT_TESTS = \

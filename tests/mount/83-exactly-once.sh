@@ -2,16 +2,21 @@
 # A save in flight is done, and done once, whatever happens to the others: on host c appends, exclusive creates,
 # renames and removals go on (once.c) while the leader is killed, while both others start again from nothing but
 # their tables, and while c is given a state in which what it asked for is done already. A call that was done
-# twice fails or leaves a line twice; one that is lost leaves none.
+# twice fails or leaves a line twice; one that is lost leaves none. What the mount asks for carries compares,
+# which keep most of it from being done twice even where a repeat is taken for something new. So there are
+# plain puts beside them (puts.c), through c's socket: only the sessions keep those from it.
+#
+# Who is told at once repeats nothing. So c is frozen in instants in which something of it is decided that it has
+# not heard of, for longer than its patience: what it does first afterwards is to ask again.
 #
 # With so long a timeo a call waits, and does not give up, for as long as this takes.
 OPTIONS="-o timeo=200s"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/three.sh"
-workers=4 kills=3
-[ -z "$FULL" ] || kills=20
+workers=4 kills=3 naps=3
+[ -z "$FULL" ] || kills=20 naps=40
 notes=$work/notes
-writers=
+writers='' putter='' puts=$work/puts
 
 end() {
     set +e
@@ -33,12 +38,14 @@ other_leads() {
 }
 leader() { "$program" member list --data "$(data_of "$1")" | awk '/ leader/ { print $2 }'; }
 acknowledged() { cat "$notes".[0-9]* | awk '{ sum += $1 } END { print sum + 0 }'; }
+all_notes() { cat "$notes".[0-9]* "$puts".[0-9]*; }
 until_more() { # TEXT: each of the writers has gone on, twice
-    cat "$notes".[0-9]* >"$work/before"
+    all_notes >"$work/before"
     tries=0
-    until cat "$notes".[0-9]* | paste "$work/before" - |
+    until all_notes | paste "$work/before" - |
         awk 'NF != 2 || $2 < $1 + 2 { behind = 1 } END { exit behind }'; do
-        kill -0 "$writers" 2>/dev/null || fail "$1: the writers ended"
+        kill -0 "$writers" 2>/dev/null || fail "$1: the writers ended: $(cat "$work/said")"
+        kill -0 "$putter" 2>/dev/null || fail "$1: plain puts: $(cat "$puts")"
         tries=$((tries + 1))
         [ "$tries" -lt 1200 ] || fail "$1: saves do not go on"
         sleep 0.05
@@ -60,51 +67,107 @@ both_again() {
     start b
 }
 
+# --- plain puts: NAME of what happens meanwhile ---
+
+begin_puts() {
+    phase=$1 puts=$work/puts-$1
+    for worker in $(seq 0 $((workers - 1))); do printf '%012d\n' 0 >"$puts.$worker"; done
+    "$(compiled puts)" "$(data_of c)" "$workers" "/puts/$phase" "$puts" >"$puts" 2>&1 &
+    putter=$!
+}
+noted_puts() { # "WORKER NUMBER" for each
+    for worker in $(seq 0 $((workers - 1))); do echo "$worker $(awk '{ print $1 + 0 }' "$puts.$worker")"; done
+}
+end_puts() {
+    : >"$puts.stop"
+    wait "$putter" || wrong "$phase: plain puts: $(cat "$puts")"
+    for host in $hosts; do
+        "$(compiled puts)" "$(data_of "$host")" "$workers" "/puts/$phase" >"$work/found" ||
+            wrong "$phase: the versions on $host"
+        noted_puts | diff - "$work/found" >"$work/verdict" ||
+            wrong "$phase: plain puts on $host: $(cat "$work/verdict")"
+    done
+    figure "$phase: $(noted_puts | awk '{ sum += $2 } END { print sum }') plain puts, each done once"
+}
+
+# --- c hears nothing of what it asked for ---
+
+# What a has of c's that c was not told of, as of an instant in which c is frozen.
+is_untold() { # log | puts
+    case $1 in
+    log) [ "$(wc -l <"$(at a)/once/log")" -gt "$(acknowledged)" ] ;;
+    puts) noted_puts | while read -r worker number; do
+        [ "$(cat "$(at a)/puts/$phase/$worker")" -le "$number" ] || echo found
+    done | grep -q found ;;
+    esac
+}
+# Until that is there, for as long as c waits for an answer before it asks again, and somewhat longer.
+freeze_c() { # log | puts
+    tries=0
+    while :; do
+        kill -STOP "$(pid_of c)"
+        sleep 0.3
+        ! is_untold "$1" || break
+        wake_c
+        tries=$((tries + 1))
+        [ "$tries" -lt 100 ] || fail "c is told of everything at once"
+        sleep "0.$(printf %03d $((tries * 37 % 400)))"
+    done
+    sleep 0.4
+}
+wake_c() { kill -CONT "$(pid_of c)"; }
+
 form
 mkdir "$(at c)/once"
 : >"$(at c)/once/log"
 for worker in $(seq 0 $((workers - 1))); do printf '%012d\n' 0 >"$notes.$worker"; done
 "$(compiled once)" "$workers" "$(at c)/once" "$notes" >"$work/said" 2>&1 &
 writers=$!
+
+# --- c sleeps, and what it asked for is done meanwhile ---
+
+begin_puts asleep
 until_more "at first"
+for nap in $(seq "$naps"); do
+    other_leads
+    freeze_c puts
+    wake_c
+    until_more "after nap $nap"
+done
+end_puts
 
 # --- the leader is killed ---
 
+begin_puts killed
 for kill in $(seq "$kills"); do
     other_leads
     until_more "before kill $kill"
+    [ $((kill % 2)) = 1 ] || freeze_c puts
     kill_hosts "$victim"
+    wake_c
     until_more "after kill $kill"
     start "$victim"
     until_serves "$victim" "$(now_ms)"
 done
+end_puts
 
 # --- the others start again, from their tables alone ---
 
+begin_puts restarted
+until_more "before the others stop"
+freeze_c puts
 stop a b
+wake_c
 sleep 1
-before=$(acknowledged)
+all_notes >"$work/without"
 both_again
 until_more "after the others started again"
-is "$before" "$(sort -n "$work/before" | awk '{ sum += $1 } END { print sum }')" "saves without a quorum"
+cmp "$work/without" "$work/before" || wrong "saves without a quorum"
 for host in a b; do until_serves "$host" "$(now_ms)"; done
+end_puts
 
-# --- c hears nothing of what it asked for, and is given a state in which it is done ---
+# --- c is given a state in which what it asked for is done ---
 
-# Until the log has a line that c was not told of, in the instant in which it is frozen.
-freeze_c() {
-    tries=0
-    while :; do
-        kill -STOP "$(pid_of c)"
-        sleep 0.3
-        lines=$(wc -l <"$(at a)/once/log")
-        [ "$lines" -le "$(acknowledged)" ] || break
-        kill -CONT "$(pid_of c)"
-        tries=$((tries + 1))
-        [ "$tries" -lt 100 ] || fail "c is told of everything at once"
-        sleep "0.$(printf %03d $((tries * 37 % 400)))"
-    done
-}
 was_installed() { # INDEX: c's log was begun anew above it
     for _ in 1 2 3 4 5; do      # one in use may look torn
         "$program" wal dump "$(data_of c)" 2>/dev/null | awk -v above="$1" '
@@ -128,8 +191,10 @@ put_more_than_is_kept() { # INDEX
 }
 applied_by_a() { awk '$1 == "applied:" { print $2 }' "$(at a)/.fs/status"; }
 for restart in no yes; do
+    begin_puts "installed-$restart"
     other_leads
-    freeze_c
+    until_more "before a state is fetched"
+    freeze_c log
     before=$(applied_by_a)
     put_more_than_is_kept "$before"
     [ "$restart" = no ] || {
@@ -137,7 +202,7 @@ for restart in no yes; do
         both_again
         for host in a b; do until_serves "$host" "$(now_ms)"; done
     }
-    kill -CONT "$(pid_of c)"
+    wake_c
     until_more "after a state was fetched"
     if was_installed "$before"; then
         say "restart: $restart, a state was fetched"
@@ -146,6 +211,7 @@ for restart in no yes; do
     else
         say "the leader has kept the entries for c"      # it may: for a state that it began to send
     fi
+    end_puts
 done
 
 # --- what there is ---
