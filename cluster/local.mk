@@ -47,6 +47,7 @@ libcluster_a_SOURCES = \
 	cluster/snapshotter.c \
 	cluster/settler.h cluster/settler_uv.c \
 	cluster/socket.h cluster/socket_uv.c \
+	cluster/space.c cluster/space.h \
 	cluster/textfile.c cluster/textfile.h \
 	cluster/start.c cluster/start.h \
 	cluster/token.h \

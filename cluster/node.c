@@ -643,7 +643,7 @@ static bool jobs_are_done(const struct node *node)
 {
     return !node->writer.token.held && !node->writer.prepare && !node->applier.token.held &&
            !node->snapshotter.in_flight && !node->compaction.in_flight && node->reads.jobs == 0 &&
-           transfer_is_idle(node) && reopen_is_idle(&node->reopen) &&
+           transfer_is_idle(node) && reopen_is_idle(&node->reopen) && !node->space.in_flight &&
            list_is_empty(&node->proposer.answered) &&
            list_is_empty(&node->changed) && list_is_empty(&node->asks.finished) &&
            watches_are_closed(node);
@@ -695,6 +695,7 @@ bool node_turn(struct node *node)
         snapshotter_turn(node);
         compaction_turn(node);
         divergence_turn(node);
+        space_turn(node);
         more |= watches_turn(node);
         more |= !list_is_empty(&node->proposer.answered) || raft_has_ready(node->raft) ||
                 leases_next_ns(&node->leases) <= now;
@@ -714,7 +715,7 @@ int64_t node_next_wake_ns(const struct node *node)
     int64_t next = earlier(node->next_expire_ns, changes_next_wake_ns(node));
     next = earlier(next, earlier(asks_next_wake_ns(node), forming_next_wake_ns(node)));
     next = earlier(next, earlier(transfer_next_wake_ns(node), reopen_next_wake_ns(node)));
-    next = earlier(next, divergence_next_wake_ns(node));
+    next = earlier(next, earlier(divergence_next_wake_ns(node), space_next_wake_ns(node)));
     if (node->peers)
         next = earlier(next, peers_next_wake_ns(node->peers));
     if (node->campaign_ns)
@@ -722,9 +723,7 @@ int64_t node_next_wake_ns(const struct node *node)
     next = earlier(next, leases_next_ns(&node->leases));
     if (needs_ticks(node) && !node_is_forming(node))
         next = earlier(next, node->next_tick_ns);
-    bool check_due = store_applied(node->store) != node->snapshotter.checked_applied &&
-                     !node_store_is_held(node);
-    if (check_due && !node->snapshotter.in_flight && node->snapshotter.due_ns < next)
+    if (snapshotter_wants_look(node) && node->snapshotter.due_ns < next)
         next = node->snapshotter.due_ns;
     if (node->writer.prepare_not_before_ns && node->writer.prepare_not_before_ns < next)
         next = node->writer.prepare_not_before_ns;

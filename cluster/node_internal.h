@@ -12,6 +12,7 @@
 #include "cluster/propose.h"
 #include "cluster/raftlog.h"
 #include "cluster/reopen.h"
+#include "cluster/space.h"
 #include "cluster/transfer.h"
 #include "proto/base/mutant.h"
 #include "proto/base/rand.h"
@@ -120,6 +121,7 @@ struct node {
     struct watches watches;
     struct transfer transfer;
     struct reopen reopen;
+    struct space space;
     struct divergence divergence;
     struct kv_observer *observer;
 
@@ -290,6 +292,8 @@ struct bytes snapshotter_membership_at(const struct node *node, raft_index index
 /* The store was replaced by one that is durable, and that the log has a mark of unless it was fetched. */
 void snapshotter_restart(struct node *node, bool fetched);
 void snapshotter_turn(struct node *node);
+/* There is cause for a look at what is durable and what is free; it comes at snapshotter.due_ns. */
+bool snapshotter_wants_look(const struct node *node);
 /* After a flush: drops from log and memory what a durable mark covers. */
 void snapshotter_release_log(struct node *node);
 /* Everything applied becomes durable in tables, marked and flushed: the last act of a clean stop. */

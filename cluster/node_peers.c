@@ -149,6 +149,8 @@ static void on_frame(void *context, raft_id from, uint32_t kind, struct bytes by
         transfer_on_frame(node, from, kind, bytes);
     else if (asks_is_frame(kind))
         asks_on_frame(node, from, kind, bytes);
+    else if (space_is_frame(kind))
+        space_on_frame(node, from, bytes);
     else if (divergence_is_frame(kind))
         divergence_on_frame(node, from, bytes);
 }

@@ -6,13 +6,14 @@
  * Once a second while anything is applied a worker asks for that A; a rollover of the write buffer
  * (16 MiB) moves it. A mark costs one record in a flush that is due anyway or soon.
  *
+ * The same look measures the disk (space.h).
+ *
  * Beside it: the walk of a compaction, one step at a time, whenever the apply token is free.
  */
 #include "cluster/node_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/statvfs.h>
 
 #include "proto/base/mem.h"
 
@@ -20,11 +21,12 @@
 
 static void find_space(struct node *node)
 {
-    struct statvfs space;
-    if (!node->data_path || statvfs(node->data_path, &space) != 0)
+    struct err err;
+    uint64_t total, free;
+    if (!node->home || home_room(node->home, &total, &free, &err) != ERR_OK)
         return;
-    node->snapshotter.found.disk_total = (uint64_t)space.f_blocks * space.f_frsize;
-    node->snapshotter.found.disk_free = (uint64_t)space.f_bavail * space.f_frsize;
+    node->snapshotter.found.disk_total = total;
+    node->snapshotter.found.disk_free = free;
 }
 
 static void take_found(struct snapshotter *snapshotter)
@@ -142,9 +144,10 @@ static enum err_code mark(struct node *node, raft_index index)
 static void run(struct worker_job *job)
 {
     struct node *node = container_of(job, struct node, snapshotter.job);
-    node->snapshotter.found.durable = MUTANT(MARK_BEFORE_DURABLE)
-                                          ? store_applied(node->store)
-                                          : store_durable_index(node->store);
+    if (store_backend(node->store))
+        node->snapshotter.found.durable = MUTANT(MARK_BEFORE_DURABLE)
+                                              ? store_applied(node->store)
+                                              : store_durable_index(node->store);
     find_space(node);
 }
 
@@ -159,18 +162,23 @@ static void done(struct worker_job *job)
     node->wake(node->wake_context);
 }
 
+bool snapshotter_wants_look(const struct node *node)
+{
+    const struct snapshotter *snapshotter = &node->snapshotter;
+    bool waits_for_room = node->reopen.state == REOPEN_WAITING;
+    if (snapshotter->in_flight || node->stopping || (node_store_is_held(node) && !waits_for_room))
+        return false;
+    return space_is_watched(node) || store_applied(node->store) != snapshotter->checked_applied ||
+           snapshotter->durable > snapshotter->marked;
+}
+
 void snapshotter_turn(struct node *node)
 {
     struct snapshotter *snapshotter = &node->snapshotter;
-    raft_index applied = store_applied(node->store);
     int64_t now = node_now(node);
-    if (snapshotter->in_flight || node->stopping || now < snapshotter->due_ns ||
-        node_store_is_held(node))
+    if (now < snapshotter->due_ns || !snapshotter_wants_look(node))
         return;
-    if (applied == snapshotter->checked_applied && snapshotter->durable <= snapshotter->marked &&
-        !node->applier.no_space)
-        return;
-    snapshotter->checked_applied = applied;
+    snapshotter->checked_applied = store_applied(node->store);
     snapshotter->due_ns = now + SNAPSHOTTER_PERIOD_NS;
     snapshotter->in_flight = true;
     snapshotter->job = (struct worker_job){.run = run, .done = done};

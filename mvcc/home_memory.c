@@ -322,7 +322,7 @@ static enum err_code door_room(struct home *home, uint64_t *ret_total, uint64_t 
 {
     (void)err;
     *ret_total = ROOM_UNLIMITED;
-    *ret_free = self_of(home)->free;
+    *ret_free = self_of(home)->is_full ? 0 : self_of(home)->free;
     return ERR_OK;
 }
 

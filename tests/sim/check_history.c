@@ -65,6 +65,7 @@ static void replay(struct world *world, struct effects *ret)
         sim_model_apply(checks->model, index, entry->type, blob_bytes(entry->payload), &effect);
         if (!effect.repeated)
             check_lease_entry(world, index, &effect);
+        world->totals.faults[WORLD_alarms] += effect.raises_alarm;
         if (effect.session && !effect.repeated && effect.code != ERR_SESSION_LOST)
             keep(ret, &effect);
     }
@@ -164,15 +165,15 @@ static void check_txn(struct world *world, const struct operation *operation,
     }
 }
 
-/* A member whose disk is full refuses what needs room before it proposes it: such a request never had a
- * number. It is the only refusal of that kind that these clients can meet, since all that they ask is
- * valid; and only where a disk was full. That it left no trace is check_tag's. */
+/* A member whose disk is full, or that knows of the alarm, refuses what needs room before it proposes it: such
+ * a request never had a number. It is the only refusal of that kind that these clients can meet, since all
+ * that they ask is valid; and only once a disk was full. That it left no trace is check_tag's. */
 static bool was_refused_unproposed(const struct world *world, const struct operation *operation)
 {
     const struct kv_request *request = &operation->request;
     bool needs_room = request->kind == KV_TXN || request->kind == KV_LEASE_GRANT;
     return operation->code == ERR_NO_SPACE && needs_room && request->number == 0 &&
-           request->revision == 0 && (world->was_full & bit(operation->host));
+           request->revision == 0 && world->was_full;
 }
 
 static bool is_of_lease(const struct operation *operation)

@@ -41,6 +41,7 @@ struct sim_model {
     size_t tag_capacity;
     kv_rev revision, floor;
     kv_time clock;
+    bool is_alarmed;                    /* what puts, or grants, is refused */
     struct arena values;
     /* of the entry being applied */
     struct arena scratch;
@@ -445,10 +446,34 @@ static enum err_code apply_lease(struct sim_model *model, const struct entry_req
     }
 }
 
+static bool has_put(const struct kv_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ops[i].kind == KV_OP_PUT)
+            return true;
+    return false;
+}
+
+static bool is_refused(const struct sim_model *model, const struct entry_request *request)
+{
+    const struct kv_txn *txn = &request->txn;
+    bool is_grant = request->kind == ENTRY_LEASE_GRANT && request->lease.ttl_s <= LEASE_TTL_MAX_S &&
+                    !lease_find((struct sim_model *)model, request->lease.id);
+    return model->is_alarmed &&
+           (is_grant || (request->kind == ENTRY_TXN && (has_put(txn->success, txn->success_count) ||
+                                                        has_put(txn->failure, txn->failure_count))));
+}
+
 static enum err_code apply_request(struct sim_model *model, const struct entry_request *request,
                                    raft_index index, struct sim_effect *ret)
 {
+    if (is_refused(model, request))
+        return ERR_NO_SPACE;
     switch (request->kind) {
+    case ENTRY_ALARM:
+        ret->raises_alarm = request->alarm_raised && !model->is_alarmed;
+        model->is_alarmed = request->alarm_raised;
+        return ERR_OK;
     case ENTRY_TXN: return apply_txn(model, &request->txn, ret);
     case ENTRY_COMPACT: return apply_compact(model, request->compact.revision);
     default: return apply_lease(model, request, index, ret);

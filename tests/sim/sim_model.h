@@ -34,6 +34,7 @@ struct sim_effect {
         SIM_LEASE_NONE, SIM_LEASE_GRANTED, SIM_LEASE_RENEWED, SIM_LEASE_REVOKED, SIM_LEASE_EXPIRED
     } lease_event;                  /* that took effect */
     int64_t lease, lease_ttl_s;
+    bool raises_alarm;
 };
 
 struct sim_lease {

@@ -72,7 +72,7 @@ static bool has_full_disk(const struct world *world)
 {
     for (size_t i = 0; i < world->host_count; i++) {
         const struct node *node = world->hosts[i].node;
-        if (node && (node->writer.no_space || node->applier.no_space))
+        if (node && (node->writer.no_space || node->applier.no_space || store_alarm(node->store)))
             return true;
     }
     return false;
@@ -97,7 +97,7 @@ static raft_index backlog(struct world *world)
 
 /* Three election timeouts, by the slowest clock; what messages and flushes take in it; the appends that
  * bring who is behind up to where the new leader can commit, one entry each at worst; and what a writer waits
- * that has found its disk full. An arrival that is waited for comes on top. */
+ * that has found a disk full. An arrival that is waited for comes on top. */
 static int64_t progress_bound_ns(struct world *world)
 {
     const struct sim_params *params = world->params;

@@ -23,7 +23,7 @@
     X(one_ways) X(isolations) X(flaps) X(mends) X(clock_jumps) X(flush_errors) X(full_disks)       \
     X(slow_disks) X(bit_flips) X(spare_flips) X(latent_errors) X(lost_stores) X(refused_starts)     \
     X(joins)                                                                                       \
-    X(removals) X(promotions) X(joint_changes) X(transfers) X(replaced_hosts) X(installs) X(reopenings)          \
+    X(removals) X(promotions) X(joint_changes) X(transfers) X(replaced_hosts) X(installs) X(reopenings) X(alarms)          \
     X(formings) X(emptied_voters) X(asks_granted) X(asks_refused)                                                                \
     X(silent_flips) X(fenced) X(rebuilt_stores) X(elections) X(safe_stops) X(lease_renewals) X(lease_expiries)
 
