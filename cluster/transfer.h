@@ -130,7 +130,8 @@ struct transfer {
     raft_term led_term;         /* in which it leads without one, */
     size_t asked_voters;        /* for a store, while nobody leads */
     unsigned led_turns;         /* for so many TRANSFER_RETRY_NS; */
-    struct raft_id_set lacking; /* and who has said in it to lack one, too */
+    struct raft_id_set lacking; /* and who has said in it to lack one, too; */
+    raft_id handed_to;          /* whom it tried to hand over to last */
 };
 
 /* Frames of this part (peer.h). */

@@ -214,19 +214,25 @@ void transfer_on_offer(struct node *node, raft_id from, struct cursor *cursor)
     blob_unref(snapshot.data);
 }
 
-/* Another voter that has the whole log, and a store; NOBODY: none yet. */
+/* Another voter that has the whole log, and a store; NOBODY: none yet. Each in turn: one may know already that it
+ * was removed, and never stand. */
 static raft_id successor(const struct node *node)
 {
     struct raft_status status;
+    raft_id first = RAFT_NOBODY, next = RAFT_NOBODY;
     raft_status(node->raft, &status);
     for (size_t i = 0; i < status.progress_count; i++) {
         const struct raft_progress_status *progress = &status.progress[i];
-        if (progress->id != status.id && !progress->learner && progress->recent_active &&
-            progress->match == status.last_index &&
-            !raft_id_set_contains(&node->transfer.lacking, progress->id))
-            return progress->id;
+        if (progress->id == status.id || progress->learner || !progress->recent_active ||
+            progress->match != status.last_index ||
+            raft_id_set_contains(&node->transfer.lacking, progress->id))
+            continue;
+        if (first == RAFT_NOBODY || progress->id < first)
+            first = progress->id;
+        if (progress->id > node->transfer.handed_to && (next == RAFT_NOBODY || progress->id < next))
+            next = progress->id;
     }
-    return RAFT_NOBODY;
+    return next != RAFT_NOBODY ? next : first;
 }
 
 /* Those who follow say within a period or so that they lack a store: two that do would hand over to each
@@ -239,11 +245,14 @@ static void lead_turn(struct node *node)
         transfer->led_term = term;
         transfer->led_turns = 0;
         transfer->lacking.count = 0;
+        transfer->handed_to = RAFT_NOBODY;
     }
     raft_id to = ++transfer->led_turns > LED_TURNS ? successor(node) : RAFT_NOBODY;
     TRACE(node->trace, "leads and lacks a store, hands over to=%" PRIu64, to);
-    if (to != RAFT_NOBODY)
+    if (to != RAFT_NOBODY) {
+        transfer->handed_to = to;
         node_core_failed(node, raft_transfer_leader(node->raft, to));
+    }
 }
 
 /* Another voter, each in turn; NOBODY: there is none. */
