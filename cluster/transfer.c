@@ -279,7 +279,8 @@ static void on_wanted(struct node *node, raft_id from)
 {
     struct transfer_out *out = &node->transfer.out;
     bool leads = raft_role(node->raft) == RAFT_LEADER;
-    bool may = leads || (raft_leader(node->raft) == RAFT_NOBODY && !node->transfer.lacks_store);
+    raft_id leader = raft_leader(node->raft);
+    bool may = leads || ((leader == RAFT_NOBODY || leader == from) && !node->transfer.lacks_store);
     if (!may || !membership_find(&node->membership, from))
         return;
     if (node->transfer.lacks_store) {

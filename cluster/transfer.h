@@ -20,7 +20,8 @@
  * all that is committed, it leads until somebody has it, and hands over to one that has a store. It fetches
  * a store by itself, since its core needs no snapshot:
  *
- *     leader, or a voter while nobody leads         member
+ *     leader; or a voter, while nobody leads        member
+ *     or the leader is the member
  *                 <- - - - - - - - - - - - - - - -  wanted, each TRANSFER_RETRY_NS
  *     checkpoint, copy
  *     offer: mark and manifest - - - - - - - - ->   arrival begun; chunks as above; finished, adopted

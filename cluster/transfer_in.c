@@ -235,8 +235,21 @@ static raft_id successor(const struct node *node)
     return next != RAFT_NOBODY ? next : first;
 }
 
+/* Another voter, each in turn; NOBODY: there is none. */
+static raft_id next_voter(struct node *node)
+{
+    const struct raft_id_set *voters = &node->membership.configuration.voters;
+    for (size_t i = 0; i < voters->count; i++) {
+        raft_id id = voters->ids[node->transfer.asked_voters++ % voters->count];
+        if (id != node->identity.member_id)
+            return id;
+    }
+    return RAFT_NOBODY;
+}
+
 /* Those who follow say within a period or so that they lack a store: two that do would hand over to each
- * other for ever. */
+ * other for ever. Where nobody takes over, any voter's store will do: one that has a store may know already that
+ * it was removed, which this leader cannot. */
 static void lead_turn(struct node *node)
 {
     struct transfer *transfer = &node->transfer;
@@ -253,18 +266,8 @@ static void lead_turn(struct node *node)
         transfer->handed_to = to;
         node_core_failed(node, raft_transfer_leader(node->raft, to));
     }
-}
-
-/* Another voter, each in turn; NOBODY: there is none. */
-static raft_id next_voter(struct node *node)
-{
-    const struct raft_id_set *voters = &node->membership.configuration.voters;
-    for (size_t i = 0; i < voters->count; i++) {
-        raft_id id = voters->ids[node->transfer.asked_voters++ % voters->count];
-        if (id != node->identity.member_id)
-            return id;
-    }
-    return RAFT_NOBODY;
+    if (transfer->led_turns > 2 * LED_TURNS)
+        (void)!transfer_say(node, next_voter(node), TRANSFER_KIND_WANTED, BYTES_EMPTY);
 }
 
 /* Nobody may be elected before this member is: its log is the longest, and holds changes of the membership
