@@ -387,6 +387,7 @@ static void member_status(const struct node *node, const struct membership_membe
         .is_voter = membership_is_voter(&node->membership, member->id),
         .is_leader = raft_leader(node->raft) == member->id,
         .is_self = member->id == node->identity.member_id,
+        .is_low = space_is_low(node, member->id),
     };
     memcpy(ret->name, member->name, sizeof ret->name);
     if (ret->is_self)
@@ -424,6 +425,7 @@ static void status(struct kv *kv, struct kv_status *ret)
         .revision = store_revision(node->store),
         .compact_revision = store_compact_revision(node->store),
         .file_size_max = settings.file_size_max,
+        .is_alarmed = store_alarm(node->store),
         .disk_total = node->snapshotter.disk_total,
         .disk_free = node->snapshotter.disk_free,
         .alone = node_is_alone(node) && node->admits_ns == 0,

@@ -316,6 +316,7 @@ struct kv_member_status {
     uint64_t id;
     char name[64];
     bool is_voter, is_leader, is_self;
+    bool is_low;                                /* its disk is nearly full */
     uint64_t match_index;
     int64_t last_contact_ns;                    /* how long ago; 0: itself, or never */
 };
@@ -334,6 +335,7 @@ struct kv_status {
     uint64_t key_count;                         /* live user keys; UINT64_MAX if unknown */
     uint64_t file_size_max;                     /* setting max_file_size */
     uint64_t disk_total, disk_free;             /* bytes, of the data folder's filesystem */
+    bool is_alarmed;                            /* disks are nearly full: only what frees space is accepted */
     bool alone;                                 /* one voter, no learner, no other client; see KV_ALONE_MS */
     bool has_quorum;
     int64_t quorum_lost_ns;                     /* how long ago; 0 when has_quorum */

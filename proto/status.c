@@ -65,6 +65,31 @@ static bool is_missing(const struct kv_status *status, const struct kv_member_st
            (member->last_contact_ns == 0 || member->last_contact_ns > STATUS_MISSING_NS);
 }
 
+static void format_name(struct buf *ret, const struct kv_member_status *member)
+{
+    if (member->name[0])
+        buf_append_format(ret, "%.*s", (int)sizeof(member->name), member->name);
+    else
+        buf_append_format(ret, "%016" PRIx64, member->id);
+}
+
+/* "alarm: disk nearly full: b, c"; who it was may not have been heard yet. */
+static void format_alarm(struct buf *ret, const struct kv_status *status)
+{
+    const char *before = ": ";
+    if (!status->is_alarmed)
+        return;
+    buf_append_format(ret, "alarm: disk nearly full");
+    for (size_t i = 0; i < status->member_count; i++) {
+        if (!status->members[i].is_low)
+            continue;
+        buf_append_format(ret, "%s", before);
+        format_name(ret, &status->members[i]);
+        before = ", ";
+    }
+    buf_append_u8(ret, '\n');
+}
+
 /* "missing: b, heard 12 s ago; c, never heard" */
 static void format_missing(struct buf *ret, const struct kv_status *status)
 {
@@ -74,10 +99,7 @@ static void format_missing(struct buf *ret, const struct kv_status *status)
         if (!is_missing(status, member))
             continue;
         buf_append_format(ret, "%s", before);
-        if (member->name[0])
-            buf_append_format(ret, "%.*s", (int)sizeof(member->name), member->name);
-        else
-            buf_append_format(ret, "%016" PRIx64, member->id);
+        format_name(ret, member);
         if (member->last_contact_ns)
             buf_append_format(ret, ", heard %" PRId64 " s ago", member->last_contact_ns / NS_PER_S);
         else
@@ -128,6 +150,8 @@ static void format_member(struct buf *ret, const struct kv_member_status *member
         buf_append_format(ret, " match %" PRIu64, member->match_index);
     if (!member->is_self && member->last_contact_ns)
         buf_append_format(ret, " heard %" PRId64 " ms ago", member->last_contact_ns / 1000000);
+    if (member->is_low)
+        buf_append_format(ret, " low on disk");
     buf_append_u8(ret, '\n');
 }
 
@@ -139,6 +163,7 @@ void status_format(struct buf *ret, const struct kv_status *status, const char *
     format_ids(ret, status);
     format_quorum(ret, status);
     format_missing(ret, status);
+    format_alarm(ret, status);
     format_store(ret, status);
     format_log(ret, status);
     buf_append_format(ret, "clock: ");
