@@ -30,9 +30,21 @@ static enum err_code read_text(const struct datadir *folder, const char *name, c
     return code;
 }
 
+static bool stands(const struct datadir *folder, const char *name, const struct buf *text)
+{
+    struct buf content = {0};
+    bool is_same = textfile_read(folder->disk, name, &content, NULL) == ERR_OK &&
+                   bytes_equal(buf_bytes(&content), buf_bytes(text));
+    buf_release(&content);
+    return is_same;
+}
+
+/* What stands already needs no room on a disk that may be full, but its name may not be durable yet. */
 static enum err_code write_text(const struct datadir *folder, const char *name,
                                 const struct buf *text, struct err *err)
 {
+    if (stands(folder, name, text))
+        return disk_sync_folder(folder->disk, "", err);
     return textfile_write(folder->disk, name, buf_bytes(text), err);
 }
 

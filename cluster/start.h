@@ -53,7 +53,8 @@ enum err_code start_decide(struct start *ret, const struct start_options *option
                            const struct datadir *folder, struct err *err) MUST_USE;
 /* As whom a joiner asks, unless an earlier start has drawn that. */
 void start_draw(struct start *start, struct rand *rand);
-/* Keeps what later starts need: DATA/options, and of a joiner DATA/joining. Durable when it returns. */
+/* Keeps what later starts need: DATA/options, and of a joiner DATA/joining. Durable when it returns. What stands
+ * there already is not written again: a start that changes nothing needs no room. */
 enum err_code start_keep(const struct start *start, const struct datadir *folder,
                          struct err *err) MUST_USE;
 /* The identity stands: nobody joins any more. */

@@ -3,12 +3,14 @@
 
 #include "cluster/start.h"
 #include "proto/base/mem.h"
+#include "tests/sim/sim_disk.h"
 
 #define LIST "a=h1:1,b=h2:2"
 
 static struct datadir folder;
 static struct start start;
 static struct rand chance;
+static struct disk *own_disk;               /* of folder, while a test has another in its place */
 
 static int make_folder(void **state)
 {
@@ -176,12 +178,45 @@ static void damaged_files_are_refused(void **state)
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
+/* A disk that is full must not keep a member from starting: what stands is not written again, and what a kill
+ * left without a durable name becomes durable. */
+static void what_stands_is_not_written_again(void **state)
+{
+    const struct start_options options = {.name = "d", .listen = "h4:4", .join = "h1:1"};
+    struct sim_disk *disk = sim_disk_new(1);
+    (void)state;
+    folder.disk = sim_disk_door(disk);
+    decide(options);
+    uint64_t changes = sim_disk_changes(disk);
+    uint64_t synced = sim_disk_calls_of(disk, SIM_DISK_FOLDER);
+    decide(options);
+    assert_int_equal(sim_disk_changes(disk), changes);
+    assert_true(sim_disk_calls_of(disk, SIM_DISK_FOLDER) > synced);
+    decide((struct start_options){.join = "h2:2"});
+    assert_true(sim_disk_changes(disk) > changes);
+    sim_disk_free(disk);
+}
+
+static int use_other_disk(void **state)
+{
+    int made = make_folder(state);
+    own_disk = folder.disk;
+    return made;
+}
+
+static int give_disk_back(void **state)
+{
+    folder.disk = own_disk;
+    return remove_folder(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(alone), IN_FOLDER(one_of_the_first), IN_FOLDER(a_list_of_one_is_a_cluster_of_its_own),
         IN_FOLDER(a_joiner_asks_for_the_same_again),
         IN_FOLDER(options_that_cannot_be), IN_FOLDER(damaged_files_are_refused),
+        cmocka_unit_test_setup_teardown(what_stands_is_not_written_again, use_other_disk, give_disk_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
