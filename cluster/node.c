@@ -652,7 +652,7 @@ static bool jobs_are_done(const struct node *node)
 /* The peers are not needed any more. */
 static bool requests_are_done(const struct node *node)
 {
-    return node->proposer.open_count == 0 && !node->writer.must_flush &&
+    return !proposer_is_waited_for(&node->proposer) && !node->writer.must_flush &&
            (applier_is_idle(&node->applier) || node->applier.no_space);
 }
 

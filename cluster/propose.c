@@ -421,6 +421,16 @@ int64_t proposer_expire(struct proposer *proposer, int64_t now_ns, bool has_lead
     return next;
 }
 
+bool proposer_is_waited_for(const struct proposer *proposer)
+{
+    if (proposer->waiting_count)
+        return true;
+    for (uint64_t number = proposer->lowest_open; number < proposer->next_number; number++)
+        if (proposer->ring[number & (PROPOSE_RING_SIZE - 1)].request)
+            return true;
+    return false;
+}
+
 void proposer_fail(struct proposer *proposer, enum err_code code)
 {
     struct list *link;

@@ -89,6 +89,8 @@ void proposer_answer(struct proposer *proposer, struct store_result *result);
 /* Answers, with the code, whatever has been waiting beyond its deadline: RETRY kinds for what was
  * never proposed, TIMEOUT for what was. Returns the next deadline, or INT64_MAX. */
 int64_t proposer_expire(struct proposer *proposer, int64_t now_ns, bool has_leader);
+/* Somebody has not been answered. What was proposed and is past its deadline is open, and nobody waits. */
+bool proposer_is_waited_for(const struct proposer *proposer);
 /* The member stops: answers everything. */
 void proposer_fail(struct proposer *proposer, enum err_code code);
 

@@ -18,7 +18,7 @@
 struct fixture {
     char *folder;
     struct disk *disk;
-    struct backend_memory *memory;
+    struct home_memory *home;
     struct sim_worker worker;
     struct sim_clock clock;
     struct node *node;
@@ -40,9 +40,9 @@ static inline struct store *open_store(struct fixture *fixture, bool create)
 {
     struct store *store = NULL;
     struct err err;
-    struct store_options options = {.backend = backend_memory_open(fixture->memory),
-                                    .cluster_id = 1, .member_id = MEMBER_ID, .generation = 3,
+    struct store_options options = {.cluster_id = 1, .member_id = MEMBER_ID, .generation = 3,
                                     .create = create};
+    assert_ok(home_open(home_memory_door(fixture->home), create, &options.backend, &err));
     assert_ok(store_open(&store, &options, &err));
     return store;
 }
@@ -76,7 +76,7 @@ static inline void start_only(struct fixture *fixture)
     struct node_options options = {
         .identity = {1, MEMBER_ID, 3, "test"}, .clock = &fixture->clock.door,
         .worker = &fixture->worker.door, .recovery = &recovery, .seed = 42,
-        .trace = &fixture->trace, .wake = wake, .wake_context = fixture,
+        .home = home_memory_door(fixture->home), .trace = &fixture->trace, .wake = wake, .wake_context = fixture,
     };
     options.store = open_store(fixture, false);
     assert_ok(open_wal(fixture, false, &options.wal, &recovery));
@@ -98,7 +98,7 @@ static inline int setup_member_of(void **state, size_t count)
     fixture->trace.write = collect;
     fixture->folder = test_folder_new();
     assert_ok(disk_posix_new(fixture->folder, &fixture->disk, &err));
-    fixture->memory = backend_memory_new(MIB);
+    fixture->home = home_memory_new(MIB);
     sim_worker_init(&fixture->worker);
     sim_clock_init(&fixture->clock);
     struct wal *wal = NULL;
@@ -117,6 +117,13 @@ static inline int setup_member_of(void **state, size_t count)
 static inline int setup(void **state) { return setup_member_of(state, 1); }
 static inline int setup_of_three(void **state) { return setup_member_of(state, 3); }
 
+/* Of a member that was killed. */
+static inline void lose_what_is_not_durable(struct fixture *fixture)
+{
+    struct backend_memory *memory = home_memory_current(fixture->home);
+    backend_memory_crash(memory, backend_memory_durable(memory));
+}
+
 static inline void stop_clean(struct fixture *fixture)
 {
     struct err err;
@@ -133,7 +140,7 @@ static inline int teardown(void **state)
     if (fixture->node)
         stop_clean(fixture);
     disk_posix_free(fixture->disk);
-    backend_memory_free(fixture->memory);
+    home_memory_free(fixture->home);
     test_folder_remove(fixture->folder);
     buf_release(&fixture->lines);
     free(fixture);

@@ -76,7 +76,7 @@ static void kill_and_start(struct fixture *fixture, bool lose_store_tail)
     fixture->node = NULL;
     sim_worker_init(&fixture->worker);
     if (lose_store_tail)
-        backend_memory_crash(fixture->memory, backend_memory_durable(fixture->memory));
+        lose_what_is_not_durable(fixture);
     start(fixture);
 }
 
@@ -111,7 +111,7 @@ static void reads_after_a_restart_wait_for_the_replay(void **state)
     node_abandon(fixture->node);
     fixture->node = NULL;
     sim_worker_init(&fixture->worker);
-    backend_memory_crash(fixture->memory, backend_memory_durable(fixture->memory));
+    lose_what_is_not_durable(fixture);
     start_only(fixture);
     struct call call;
     submit_get(fixture, &call, "/k1999");

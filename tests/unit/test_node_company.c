@@ -75,14 +75,16 @@ static void nobody_is_waited_for_without_a_mount(void **state)
     assert_true(admission.ended);
 }
 
-static void set_alarm(struct fixture *fixture, bool raised)
+/* The disk is measured once a second while anything is applied, and while there is cause. */
+static void leave(struct fixture *fixture, uint64_t free_bytes, bool alarm)
 {
-    struct entry_request request = {.kind = ENTRY_ALARM, .alarm_raised = raised};
-    struct blob *payload = entry_request_encode(&request);
-    assert_ok(node_propose_raw(fixture->node, payload));
-    blob_unref(payload);
-    settle(fixture);
-    assert_int_equal(store_alarm(node_store(fixture->node)), raised);
+    struct kv_status status;
+    home_memory_set_free(fixture->home, free_bytes);
+    put_now(fixture, "/measured", "1");
+    sleep_through(fixture, 3 * NS_PER_S);
+    kv_status_get(node_kv(fixture->node), &status);
+    assert_int_equal(status.is_alarmed, alarm);
+    assert_int_equal(status.members[0].is_low, alarm);
 }
 
 /* What the alarm refuses never gets into the log. */
@@ -92,7 +94,8 @@ static void an_alarm_refuses_before_it_is_proposed(void **state)
     struct kv_status before, after;
     struct call put, del = {.op = {.kind = KV_OP_DELETE, .del.key = BYTES_LITERAL("/a")}};
     put_now(fixture, "/a", "1");
-    set_alarm(fixture, true);
+    leave(fixture, SPACE_LOW, false);
+    leave(fixture, SPACE_LOW - 1, true);
     kv_status_get(node_kv(fixture->node), &before);
     submit_put(fixture, &put, "/b", "1");
     settle(fixture);
@@ -105,8 +108,63 @@ static void an_alarm_refuses_before_it_is_proposed(void **state)
     assert_ok(del.code);
     kv_request_release(&put.request);
     kv_request_release(&del.request);
-    set_alarm(fixture, false);
+    home_memory_set_free(fixture->home, 2 * (uint64_t)SPACE_LOW - 1);  /* not enough yet */
+    sleep_through(fixture, 3 * NS_PER_S);
+    assert_true(store_alarm(node_store(fixture->node)));
+    home_memory_set_free(fixture->home, 2 * (uint64_t)SPACE_LOW);
+    sleep_through(fixture, 3 * NS_PER_S);
+    assert_false(store_alarm(node_store(fixture->node)));
     put_now(fixture, "/b", "1");
+}
+
+/* What is applied stays readable; what was in the log is applied when there is room, once. */
+static void a_full_disk_is_waited_for(void **state)
+{
+    struct fixture *fixture = *state;
+    struct call put, late;
+    put_now(fixture, "/a", "1");
+    put_now(fixture, "/a", "2");
+    struct store_position before = store_position(node_store(fixture->node));
+    home_memory_fill(fixture->home, true);
+    submit_put(fixture, &put, "/b", "1");
+    settle(fixture);
+    sleep_through(fixture, 2 * NS_PER_S);
+    assert_false(put.ended);
+    submit_put(fixture, &late, "/c", "1");
+    settle(fixture);
+    assert_err(late.code, NO_SPACE);
+    assert_int_equal(store_position(node_store(fixture->node)).hash, before.hash);
+    home_memory_fill(fixture->home, false);
+    sleep_through(fixture, 3 * NS_PER_S);
+    assert_true(put.ended);
+    assert_ok(put.code);
+    assert_value(fixture, "/a", "2");
+    assert_value(fixture, "/b", "1");
+    put_now(fixture, "/c", "1");
+    kv_request_release(&put.request);
+    kv_request_release(&late.request);
+}
+
+static void a_member_on_a_full_disk_stops_and_starts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct call put;
+    put_now(fixture, "/a", "1");
+    home_memory_fill(fixture->home, true);
+    submit_put(fixture, &put, "/b", "1");
+    settle(fixture);
+    sleep_through(fixture, NS_PER_S);
+    node_stop(fixture->node);
+    sleep_through(fixture, 2 * TIMEO_DEFAULT_MS * NS_PER_MS);
+    assert_true(put.ended);
+    assert_err(put.code, TIMEOUT);
+    assert_true(node_is_stopped(fixture->node));
+    assert_ok(node_close(fixture->node, NULL));
+    home_memory_fill(fixture->home, false);
+    start(fixture);
+    assert_value(fixture, "/a", "1");
+    assert_value(fixture, "/b", "1");       /* it stood in the log */
+    kv_request_release(&put.request);
 }
 
 int main(void)
@@ -116,6 +174,8 @@ int main(void)
         MEMBER(whoever_believes_is_waited_for),
         MEMBER(nobody_is_waited_for_without_a_mount),
         MEMBER(an_alarm_refuses_before_it_is_proposed),
+        MEMBER(a_full_disk_is_waited_for),
+        MEMBER(a_member_on_a_full_disk_stops_and_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
