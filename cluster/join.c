@@ -36,6 +36,13 @@ static void finish(struct join *join)
     CHECK(!join->stream);
     join->options.done(join->options.context, join->code,
                        join->code == ERR_OK ? &join->answer : NULL, &join->err);
+    join_abandon(join);
+}
+
+void join_abandon(struct join *join)
+{
+    if (!join)
+        return;
     frame_reader_release(&join->reader);
     free(join->address);
     free(join);

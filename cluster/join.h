@@ -35,5 +35,8 @@ struct join *join_new(const struct join_options *options);
 /* Timers; at least when join_next_wake_ns says so. Not after done. */
 void join_turn(struct join *join);
 int64_t join_next_wake_ns(const struct join *join);
+/* Frees as if the process had been killed, done is not run: for tests, after the net forgot its streams. NULL is
+ * fine. */
+void join_abandon(struct join *join);
 
 #endif

@@ -798,8 +798,10 @@ void node_transfer_leader(struct node *node, raft_id to)
     node->wake(node->wake_context);
 }
 
+/* Whoever is killed tells nobody: those who asked it over the net hear of it by their connection. */
 void node_abandon(struct node *node)
 {
+    node->peers_closing = true;
     fail_everything(node);
     deliver(node);
     changes_deliver(node);

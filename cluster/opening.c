@@ -332,3 +332,9 @@ void opening_undo(struct opening *opening)
     if (datadir_drop_identity(opening->options.folder, &err) != ERR_OK)
         say(opening, "%s", err.text);
 }
+
+void opening_abandon(struct opening *opening)
+{
+    join_abandon(opening->join);
+    opening->join = NULL;
+}

@@ -69,5 +69,7 @@ void opening_begin_arrival(struct opening *opening, struct node *node, struct ar
 /* The node is closed, and was one of a cluster that never formed and that others had met before: the folder is
  * nobody's again, and the next start is free to join. */
 void opening_undo(struct opening *opening);
+/* Whoever asks stops as if the process had been killed: for tests, as join_abandon. Harmless on a zeroed one. */
+void opening_abandon(struct opening *opening);
 
 #endif
