@@ -1,14 +1,14 @@
 # The simulator: whole clusters in one thread. It links the program's own libraries; what stands in
 # tests/sim defines nothing of theirs (contrib/tidy looks).
 SIM_SOURCES = \
-	tests/sim/check_asks.c tests/sim/check_change.c tests/sim/check_emptied.c tests/sim/check_count.c tests/sim/check_history.c tests/sim/check_leader.c \
+	tests/sim/check_asks.c tests/sim/check_change.c tests/sim/check_emptied.c tests/sim/check_join.c tests/sim/check_count.c tests/sim/check_history.c tests/sim/check_leader.c \
 	tests/sim/check_lease.c tests/sim/check_log.c tests/sim/check_state.c tests/sim/check_stop.c \
 	tests/sim/check_vote.c tests/sim/check_watch.c \
 	tests/sim/checks.c tests/sim/checks.h tests/sim/checks_internal.h \
 	tests/sim/clients.c tests/sim/clients.h tests/sim/clients_internal.h tests/sim/watchers.c \
-	tests/sim/faults.c tests/sim/faults_internal.h tests/sim/damage.c tests/sim/silent.c tests/sim/operator.c \
+	tests/sim/faults.c tests/sim/faults_internal.h tests/sim/damage.c tests/sim/silent.c tests/sim/operator.c tests/sim/joiners.c \
 	tests/sim/mutants.c tests/sim/mutants.h \
-	tests/sim/sim_host.c tests/sim/sim_host.h \
+	tests/sim/sim_host.c tests/sim/sim_host.h tests/sim/sim_join.c tests/sim/sim_join.h \
 	tests/sim/sim_model.c tests/sim/sim_model.h \
 	tests/sim/sim_params.c tests/sim/sim_params.h \
 	tests/sim/sim_run.c tests/sim/sim_run.h \
@@ -52,6 +52,7 @@ soak: tests/sim/simulate
 
 # Whole members, a few at a time: how a cluster begins, and who joins it.
 UNIT += tests/unit/test_forming
-tests_unit_test_forming_SOURCES = tests/unit/test_forming.c tests/sim/sim_host.c tests/sim/sim_host.h
+tests_unit_test_forming_SOURCES = tests/unit/test_forming.c tests/sim/sim_host.c \
+	tests/sim/sim_host.h tests/sim/sim_join.c tests/sim/sim_join.h
 tests_unit_test_forming_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_forming_LDADD = libsimnet.a libsimdisk.a $(CLUSTER_LDADD)

@@ -41,6 +41,8 @@ void checks_started(struct world *world, struct sim_host *host)
     checks_after(world, host);
 }
 
+void checks_join_started(struct world *world, struct sim_host *host) { check_join_start(world, host); }
+
 void checks_crashed(struct world *world, struct sim_host *host)
 {
     if (!check_emptied(world, host))
@@ -50,6 +52,7 @@ void checks_crashed(struct world *world, struct sim_host *host)
 void checks_after(struct world *world, struct sim_host *host)
 {
     raft_validate(host->node->raft);
+    check_join_members(world, host);
     if (check_emptied(world, host))
         return;
     check_leader(world, host);
@@ -80,6 +83,7 @@ void checks_end(struct world *world)
     check_states(world);
     check_states_equal(world);
     check_asks(world);
+    check_joins_end(world);
     check_told(world);
     check_left_alone(world);
     check_leases_end(world, true);

@@ -33,6 +33,8 @@ void checks_written(void *world, uint64_t host, struct bytes bytes);
 /* It started, or is about to lose its memory. */
 void checks_started(struct world *world, struct sim_host *host);
 void checks_crashed(struct world *world, struct sim_host *host);
+/* One that joins began to, or came back; it has a node or none yet. */
+void checks_join_started(struct world *world, struct sim_host *host);
 /* The run is over: all hosts of the core have applied the same. Everything is compared with everything. */
 void checks_end(struct world *world);
 

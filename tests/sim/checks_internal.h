@@ -102,6 +102,10 @@ int64_t check_lease_bound_ns(const struct world *world, int64_t ttl_s);
 bool check_emptied(struct world *world, struct sim_host *host);
 void check_change(struct world *world, struct sim_host *host);
 void check_asks(struct world *world);
+/* A host that joins has been started. */
+void check_join_start(struct world *world, const struct sim_host *host);
+void check_join_members(struct world *world, const struct sim_host *host);
+void check_joins_end(struct world *world);
 void check_stop(struct world *world, int64_t settled_ns, raft_index committed);
 void check_watch(struct world *world);
 

@@ -23,6 +23,12 @@ bool faults_is_up(struct world *world, const struct sim_host *host)
     return host->state == HOST_UP;
 }
 
+bool faults_runs(struct world *world, const struct sim_host *host)
+{
+    (void)world;
+    return sim_host_runs(host);
+}
+
 bool faults_is_down(struct world *world, const struct sim_host *host)
 {
     (void)world;
@@ -59,7 +65,7 @@ void faults_host_ended(struct world *world, struct sim_host *host)
 
 static void kill_one(struct world *world)
 {
-    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    struct sim_host *host = faults_draw_host(world, faults_runs);
     if (!host)
         return;
     faults_count(world, WORLD_kills);
@@ -68,7 +74,7 @@ static void kill_one(struct world *world)
 
 static void cut_power(struct world *world)
 {
-    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    struct sim_host *host = faults_draw_host(world, faults_runs);
     if (!host)
         return;
     faults_count(world, WORLD_power_losses);
@@ -79,13 +85,13 @@ static void cut_everyones_power(struct world *world)
 {
     faults_count(world, WORLD_everyone_lost_power);
     for (size_t i = 0; i < world->host_count; i++)
-        if (world->hosts[i].state == HOST_UP)
+        if (sim_host_runs(&world->hosts[i]))
             faults_go_down(world, &world->hosts[i], true);
 }
 
 static void die_in_io(struct world *world)
 {
-    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    struct sim_host *host = faults_draw_host(world, faults_runs);
     if (!host)
         return;
     faults_count(world, WORLD_deaths_in_io);
@@ -94,7 +100,7 @@ static void die_in_io(struct world *world)
 
 static void pause_one(struct world *world)
 {
-    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    struct sim_host *host = faults_draw_host(world, faults_runs);
     if (faults_below(world, 3) == 0 && world_leader(world))
         host = world_leader(world);
     if (!host || host->is_paused)
@@ -197,7 +203,7 @@ static void fail_flush(struct world *world)
 
 static void fill_disk(struct world *world)
 {
-    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    struct sim_host *host = faults_draw_host(world, faults_runs);
     if (!host)
         return;
     faults_count(world, WORLD_full_disks);
@@ -348,6 +354,8 @@ bool faults_is_changing(struct world *world)
         const struct sim_host *host = &world->hosts[i];
         if (host->state != HOST_GONE && host->state != HOST_REFUSED && sim_host_is_changing(host))
             return true;
+        if (joiners_is_pending(world, host))
+            return true;
     }
     return world->change != NULL;
 }
@@ -386,7 +394,7 @@ static uint64_t draw_core(struct world *world)
     uint64_t core = 0;
     const struct membership *membership = world_membership(world);
     for (size_t i = 0; i < world->host_count; i++)
-        if (world->hosts[i].state == HOST_UP && !(world->damaged & bit(world->hosts[i].number)))
+        if (sim_host_runs(&world->hosts[i]) && !(world->damaged & bit(world->hosts[i].number)))
             core |= bit(world->hosts[i].number);
     if (!membership || damage_is_forming(world) || faults_is_changing(world) || membership->configuration.voters_outgoing.count)
         return core;

@@ -13,6 +13,7 @@ int64_t faults_ms(struct world *world, uint64_t low, uint64_t high);
 /* One of those that pass the test; NULL: none does. */
 struct sim_host *faults_draw_host(struct world *world, host_test test);
 bool faults_is_up(struct world *world, const struct sim_host *host);
+bool faults_runs(struct world *world, const struct sim_host *host);
 bool faults_is_down(struct world *world, const struct sim_host *host);
 /* It dies, and comes back some time later. */
 void faults_go_down(struct world *world, struct sim_host *host, bool power);
@@ -57,6 +58,11 @@ void silent_damage(struct world *world);
 bool silent_before_start(struct world *world, struct sim_host *host);
 /* It is to have a sound store again. */
 void silent_heal(struct world *world, struct sim_host *host);
+
+/* joiners.c: a new host that asks to become a member. NULL: no number is left. */
+struct sim_host *joiners_add(struct world *world);
+/* Of those that ask, how many are not members yet. */
+size_t joiners_unknown(struct world *world);
 
 /* operator.c: the membership's faults, and the operator who replaces hosts */
 void operator_add(struct world *world);

@@ -22,6 +22,15 @@ struct fault_change {
 
 /* ---- asking ---- */
 
+/* One that joined is known with the folder that it has. */
+static struct membership_member record_of(struct world *world, raft_id id)
+{
+    const struct sim_host *host = world_host(world, id);
+    struct membership_member record = sim_host_record(id);
+    record.generation = host && host->join ? host->identity.generation : 0;
+    return record;
+}
+
 /* Who asked gave up, and does not know. */
 static void note_doubt(struct world *world, const struct raft_conf_change *change)
 {
@@ -95,7 +104,7 @@ static bool ask_for(struct world *world, struct sim_host *host, struct fault_cha
     }
     if (is_member != (change->ask.kind != NODE_ASK_ADD))
         return false;
-    change->ask.member = sim_host_record(id);
+    change->ask.member = record_of(world, id);
     change->ask.done = ask_done;
     node_ask(host->node, &change->ask);
     return true;
@@ -118,7 +127,7 @@ static void submit(struct world *world, const struct raft_conf_change *what, str
             world->demoted |= bit(what->changes[i].id);
     for (size_t i = 0; i < what->count; i++)
         change->change.members.members[change->change.members.count++] =
-            sim_host_record(what->changes[i].id);
+            record_of(world, what->changes[i].id);
     world->change = change;
     if (!ask_for(world, host, change))
         node_change_submit(host->node, &change->change);
@@ -173,7 +182,7 @@ static bool has_caught_up(struct world *world, uint64_t id)
 static bool is_spare(struct world *world, const struct sim_host *host)
 {
     const struct membership *membership = world_membership(world);
-    return host->node && node_membership(host->node)->count == 0 &&
+    return host->node && !host->join && node_membership(host->node)->count == 0 &&
            !membership_find(membership, host->number) &&
            !membership_was_removed(membership, host->number);
 }
@@ -190,9 +199,13 @@ void operator_add(struct world *world)
 {
     const struct membership *membership = world_membership(world);
     if (!is_settled(world, membership) || world->change ||
-        (int64_t)membership->count >=
+        (int64_t)(membership->count + joiners_unknown(world)) >=
             PARAM(world->params, members) + PARAM(world->params, members_more))
         return;
+    if ((int64_t)faults_below(world, 1000) < PARAM(world->params, joining)) {
+        (void)joiners_add(world);
+        return;
+    }
     struct sim_host *host = newcomer(world);
     if (!host)
         return;

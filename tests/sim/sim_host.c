@@ -10,6 +10,7 @@
 #include "proto/base/check.h"
 #include "proto/base/limits.h"
 #include "proto/base/mem.h"
+#include "tests/sim/sim_join.h"
 
 #define WALL_START_NS (1700000000LL * NS_PER_S)
 #define DRAIN_MAX 200           /* jobs that a dying process may still finish */
@@ -45,8 +46,7 @@ static int64_t wall_ns(struct clock *door)
     return WALL_START_NS + *host->world_now_ns + host->wall_offset_ns + host->spent_ns;
 }
 
-/* The first instant of the world at which the host's clock has reached ns. */
-static int64_t world_ns(const struct sim_host *host, int64_t ns)
+int64_t sim_host_world_ns(const struct sim_host *host, int64_t ns)
 {
     int64_t wanted = ns - host->offset_ns;
     if (ns == INT64_MAX)
@@ -218,7 +218,7 @@ static size_t next_job(const struct sim_host *host)
 
 /* ---- life ---- */
 
-static void wake(void *context)
+void sim_host_wake(void *context)
 {
     struct sim_host *host = context;
     host->due_ns = *host->world_now_ns;
@@ -230,7 +230,7 @@ struct membership_member sim_host_record(uint64_t number)
 {
     struct membership_member record = {.id = number};
     snprintf(record.name, sizeof record.name, "m%" PRIu64, number);
-    snprintf(record.address, sizeof record.address, "%" PRIu64, number);
+    snprintf(record.address, sizeof record.address, "h:%" PRIu64, number);
     return record;
 }
 
@@ -291,7 +291,7 @@ void sim_host_init(struct sim_host *host, const struct sim_host_options *options
     host->disk = sim_disk_new(rand_u64(&host->rand));
     struct membership_member record = sim_host_record(options->number);
     memcpy(host->identity.name, record.name, sizeof host->identity.name);
-    snprintf(host->address, sizeof host->address, "%" PRIu64, options->number);
+    memcpy(host->address, record.address, sizeof host->address);
     host->folder = options->folder ? mem_xstrdup(options->folder) : NULL;
     host->log_size_max = options->log_size_max;
     new_home(host);
@@ -347,17 +347,22 @@ bool sim_host_is_changing(const struct sim_host *host)
 static void end_process(struct sim_host *host)
 {
     host->is_changing = sim_host_is_changing(host);
-    host->configuration = node_membership(host->node)->configuration;
-    node_abandon(host->node);
+    if (host->node) {
+        host->configuration = node_membership(host->node)->configuration;
+        node_abandon(host->node);
+    }
     host->node = NULL;
+    if (host->join)
+        sim_join_end(host);
     host->due_ns = INT64_MAX;
     host->is_paused = false;
 }
 
 void sim_host_release(struct sim_host *host)
 {
-    if (host->state == HOST_UP)
+    if (sim_host_runs(host))
         sim_host_crash(host, false, 1000, 0);
+    free(host->join);
     sim_disk_free(host->disk);
     free_home(host);
     free(host->folder);
@@ -414,7 +419,7 @@ void sim_host_format(struct sim_host *host, const struct membership_member *memb
     wal_recovery_release(&recovery);
 }
 
-static bool refused(struct sim_host *host, enum err_code code, const struct err *err)
+bool sim_host_refused(struct sim_host *host, enum err_code code, const struct err *err)
 {
     host->counters.refusals++;
     host->state = code == ERR_CORRUPT ? HOST_REFUSED : HOST_DOWN;
@@ -429,6 +434,8 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
     struct wal_recovery recovery = {0};
     struct err err = {0};
     CHECK(host->state == HOST_DOWN);
+    if (host->join)
+        return sim_join_start(host, log_keep_entries);
     struct node_options options = {
         .identity = host->identity,
         .clock = &host->clock,
@@ -445,7 +452,7 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
         .inflight_messages_max = host->inflight_messages_max,
         .seed = rand_u64(&host->rand),
         .trace = host->trace,
-        .wake = wake,
+        .wake = sim_host_wake,
         .wake_context = host,
     };
     enum err_code code = ERR_OK;
@@ -458,7 +465,7 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
     if (code == ERR_OK)
         code = open_wal(host, false, &options.wal, &recovery, &err);
     if (code != ERR_OK)
-        return refused(host, code, &err);
+        return sim_host_refused(host, code, &err);
     struct store_options with = store_options(host, false);
     code = transfer_open_store(host->home, &with, &recovery, &options.store, &options.lacks_store,
                                &err);
@@ -468,7 +475,7 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
         code = node_open(&host->node, &options, &err);
     wal_recovery_release(&recovery);
     if (code != ERR_OK)
-        return refused(host, code, &err);
+        return sim_host_refused(host, code, &err);
     host->state = HOST_UP;
     host->busy_until_ns = *host->world_now_ns + host->spent_ns;
     host->spent_ns = 0;
@@ -493,8 +500,10 @@ static void drain(struct sim_host *host)
 
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn)
 {
-    CHECK(host->state == HOST_UP);
+    CHECK(sim_host_runs(host));
     host->is_dying = true;
+    if (host->join)
+        sim_join_stop(host);
     drain(host);
     sim_net_crash(host->net, host->number);
     end_process(host);
@@ -517,7 +526,7 @@ void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned t
 
 int64_t sim_host_next_ns(const struct sim_host *host)
 {
-    if (host->state != HOST_UP || host->is_paused)
+    if (!sim_host_runs(host) || host->is_paused)
         return INT64_MAX;
     int64_t next = host->due_ns;
     size_t place = next_job(host);
@@ -532,7 +541,10 @@ static void turn(struct sim_host *host)
     host->spent_ns = 0;
     for (int i = 0; node_turn(host->node); i++)
         CHECK(i < TURNS_MAX);
-    int64_t next = world_ns(host, node_next_wake_ns(host->node));
+    int64_t wake_ns = node_next_wake_ns(host->node);
+    if (host->join)
+        wake_ns = sim_join_arrive(host, wake_ns);
+    int64_t next = sim_host_world_ns(host, wake_ns);
     if (next < host->due_ns)
         host->due_ns = next;
     host->busy_until_ns = *host->world_now_ns + host->spent_ns;
@@ -545,6 +557,8 @@ void sim_host_advance(struct sim_host *host)
     size_t place = next_job(host);
     if (place < host->job_count && host->jobs[place].due_ns <= now)
         step_job(host, place);
+    else if (host->due_ns <= now && !host->node)
+        sim_join_ask(host);
     else if (host->due_ns <= now)
         turn(host);
 }

@@ -21,6 +21,7 @@
 
 enum sim_host_state {
     HOST_UP,
+    HOST_ASKING,        /* its process runs and has no node yet: it asks to become a member */
     HOST_DOWN,          /* it died, and may be started */
     HOST_REFUSED,       /* its start was refused: damaged, never to come back */
     HOST_GONE,          /* it is no member any more */
@@ -43,6 +44,8 @@ struct sim_host_counters {
     uint64_t starts, refusals, kills, power_losses, faults, io_errors, full_disks, installs, reopenings;
 };
 
+struct sim_join;            /* sim_join.h */
+
 struct sim_host {
     uint64_t number;            /* 1 to 63: its id, its address, its host in the net */
     enum sim_host_state state;
@@ -57,6 +60,7 @@ struct sim_host {
     char *folder;
     size_t log_size_max;        /* of memory */
     struct node *node;          /* NULL unless UP */
+    struct sim_join *join;      /* NULL unless it comes by joining: then it opens as the program does */
     char address[32];           /* its number, unless its owner says otherwise before it starts */
     struct generations *generations;    /* of its owner; NULL: hosts are taken for who they say they are */
     bool forms;                 /* the first ones meet before anybody votes; then these, kept on its disk: */
@@ -115,6 +119,13 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
                     size_t log_keep_entries);
 /* Its disk is full, or has room again: log and, in memory, store. */
 void sim_host_fill(struct sim_host *host, bool is_full);
+/* Of sim_join.c: a start did not come about. False, always. */
+bool sim_host_refused(struct sim_host *host, enum err_code code, const struct err *err);
+/* Its process runs: UP or ASKING. */
+static inline bool sim_host_runs(const struct sim_host *host)
+{
+    return host->state == HOST_UP || host->state == HOST_ASKING;
+}
 /* The process dies now. power: what was not synced may be lost; keep and torn as sim_disk_crash. */
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn);
 
@@ -138,6 +149,10 @@ bool sim_host_is_changing(const struct sim_host *host);
 bool sim_host_has_failed(const struct sim_host *host, struct err *ret_err);
 
 int64_t sim_host_monotonic_ns(const struct sim_host *host);
+/* The first instant of the world at which the host's clock has reached ns; INT64_MAX: never. */
+int64_t sim_host_world_ns(const struct sim_host *host, int64_t ns);
+/* A turn is wanted; context is the host. */
+void sim_host_wake(void *context);
 void sim_host_set_rate(struct sim_host *host, int64_t rate);
 
 #endif

@@ -71,7 +71,8 @@
     X(forming, 0, 1000, "chance, of 1000, that the first members meet before they vote")           \
     X(asks, 0, 1000, "of 1000 changes, those that the leader is asked for by frames")              \
     X(keep_unsynced, 0, 1000, "sectors that stay at a loss of power, of 1000")                     \
-    X(torn, 0, 300, "of those that do not, written in part")
+    X(torn, 0, 300, "of those that do not, written in part")                                       \
+    X(joining, 0, 1000, "of 1000 hosts that come, those that ask to join and to vote by themselves")
 
 enum sim_param {
 #define X(name, low, high, text) SIM_##name,

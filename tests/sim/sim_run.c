@@ -127,7 +127,20 @@ static bool is_settled(struct world *world)
             node_lacks_store(host->node))
             return false;
     }
-    return true;
+    return !joiners_missing(world);
+}
+
+/* Why the end does not come. */
+static void tell_unsettled(struct world *world, int64_t healed_ns)
+{
+    const struct sim_host *joiner = joiners_missing(world);
+    int64_t seconds = (world->now_ns - healed_ns) / NS_PER_S;
+    if (joiner)
+        world_stuck(world, "host %" PRIu64 " joins and is not what it is to be %" PRId64
+                    " s after everything was mended", joiner->number, seconds);
+    else
+        world_stuck(world, "the members are not equal %" PRId64 " s after everything was mended",
+                    seconds);
 }
 
 static void settle(struct world *world)
@@ -142,8 +155,7 @@ static void settle(struct world *world)
     }
     world->totals.recovery_ns_max = world->now_ns - healed_ns;
     if (!step_until(world, healed_ns + SETTLE_MAX_NS, is_settled)) {
-        world_stuck(world, "the members are not equal %" PRId64 " s after everything was mended",
-                    (int64_t)((world->now_ns - healed_ns) / NS_PER_S));
+        tell_unsettled(world, healed_ns);
         return;
     }
     /* Watches ask how far they are every now and then. */

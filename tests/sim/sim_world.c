@@ -92,7 +92,7 @@ const struct membership *world_membership(struct world *world)
     return newest;
 }
 
-static struct sim_host *new_host(struct world *world)
+struct sim_host *world_new_host(struct world *world)
 {
     if (world->host_count == WORLD_HOSTS_MAX)
         return NULL;
@@ -137,25 +137,40 @@ static size_t known_hosts(struct world *world, struct membership_member *ret)
     return count;
 }
 
+static void start_failed(struct world *world, struct sim_host *host)
+{
+    if (host->join)
+        joiners_refused(world, host);
+    if (host->state != HOST_GONE)
+        faults_host_ended(world, host);
+}
+
 bool world_start_host(struct world *world, struct sim_host *host)
 {
     struct membership_member known[WORLD_HOSTS_MAX];
     size_t count = known_hosts(world, known);
+    if (host->join)
+        joiners_prepare(world, host);
     bool started =
         sim_host_start(host, known, count, (size_t)PARAM(world->params, log_keep));
     world_note(world, host->number, started);
     world->timers[host->number - 1].restart_ns = INT64_MAX;
     damage_check_start(world, host);
-    if (started)
+    if (started && host->join)
+        checks_join_started(world, host);
+    if (host->node && !world->has_failed)
         checks_started(world, host);
-    else
-        faults_host_ended(world, host);
+    else if (!started)
+        start_failed(world, host);
     return started;
 }
 
 void world_crash_host(struct world *world, struct sim_host *host, bool power)
 {
-    checks_crashed(world, host);
+    if (host->node)
+        checks_crashed(world, host);
+    if (host->join)
+        joiners_died(world, host);
     world->timers[host->number - 1].resume_ns = INT64_MAX;
     bool was_paused = host->is_paused;
     sim_host_crash(host, power, (unsigned)PARAM(world->params, keep_unsynced),
@@ -167,7 +182,7 @@ void world_crash_host(struct world *world, struct sim_host *host, bool power)
 
 struct sim_host *world_add_host(struct world *world)
 {
-    struct sim_host *host = new_host(world);
+    struct sim_host *host = world_new_host(world);
     if (!host)
         return NULL;
     host->forms = host->has_formed = world->hosts[0].forms;
@@ -241,7 +256,7 @@ void world_init(struct world *world, const struct sim_params *params, struct tra
     size_t count = (size_t)PARAM(params, members);
     bool forms = (int64_t)rand_below(&world->rand, 1000) < PARAM(params, forming);
     for (size_t i = 0; i < count; i++) {
-        CHECK(new_host(world));
+        CHECK(world_new_host(world));
         world->hosts[i].forms = forms;
         members[i] = sim_host_record(i + 1);
     }
@@ -255,7 +270,7 @@ void world_init(struct world *world, const struct sim_params *params, struct tra
 void world_release(struct world *world)
 {
     for (size_t i = 0; i < world->host_count; i++)
-        if (world->hosts[i].state == HOST_UP)
+        if (sim_host_runs(&world->hosts[i]))
             world_crash_host(world, &world->hosts[i], false);
     for (size_t i = 0; i < world->host_count; i++)
         sim_host_release(&world->hosts[i]);
@@ -306,11 +321,32 @@ static void note_host(struct world *world, const struct sim_host *host)
                raft_committed(raft) << 32 | raft_applied(raft));
 }
 
+/* False: it has no node, still or again. */
+static bool asked(struct world *world, struct sim_host *host)
+{
+    if (host->state == HOST_ASKING)
+        return false;
+    world_note(world, host->number, host->state);
+    damage_check_start(world, host);
+    if (!host->node) {
+        start_failed(world, host);
+        return false;
+    }
+    checks_join_started(world, host);
+    checks_started(world, host);
+    return !world->has_failed;
+}
+
 static void step_host(struct world *world, struct sim_host *host)
 {
     struct err err = {0};
+    bool was_asking = host->state == HOST_ASKING;
     sim_host_advance(host);
+    if (was_asking && !asked(world, host))
+        return;
     silent_after(world, host);
+    if (host->join)
+        joiners_after(world, host);
     checks_after(world, host);
     note_host(world, host);
     if (host->forms && !host->has_formed && !node_is_forming(host->node)) {

@@ -22,8 +22,9 @@
     X(kills) X(power_losses) X(everyone_lost_power) X(deaths_in_io) X(pauses) X(halves) X(bridges)\
     X(one_ways) X(isolations) X(flaps) X(mends) X(clock_jumps) X(flush_errors) X(full_disks)       \
     X(slow_disks) X(bit_flips) X(spare_flips) X(latent_errors) X(lost_stores) X(refused_starts)     \
-    X(joins)                                                                                       \
-    X(removals) X(promotions) X(joint_changes) X(transfers) X(replaced_hosts) X(installs) X(reopenings) X(alarms)          \
+    X(joins) X(joiners) X(deaths_joining) X(joins_told) X(joined_after_death) X(joiners_voting)     \
+    X(removals) X(promotions) X(joint_changes) X(transfers) X(replaced_hosts) X(installs)          \
+    X(reopenings) X(alarms)                                                                        \
     X(formings) X(emptied_voters) X(asks_granted) X(asks_refused)                                                                \
     X(silent_flips) X(fenced) X(rebuilt_stores) X(elections) X(safe_stops) X(lease_renewals) X(lease_expiries)
 
@@ -78,6 +79,9 @@ struct world {
     uint64_t was_full;          /* hosts whose disk has been full, a bit each */
     struct fault_change *change;    /* of the membership, under way; NULL: none */
     uint64_t added, promoted, removed;  /* whom an answered ask told of, a bit each */
+    uint64_t died_joining;          /* hosts that died on their way in and are not in yet, a bit each */
+    uint64_t denied;                /* hosts that were not let in, a bit each */
+    uint64_t voting;                /* hosts that joined and were seen to vote, a bit each */
     uint64_t demoted;               /* who was ever asked to give its vote up again, a bit each */
     struct checks *checks;
     struct clients *clients;
@@ -116,6 +120,8 @@ struct sim_host *world_leader(struct world *world);     /* of the highest term, 
 const struct membership *world_membership(struct world *world);
 /* A new host that knows the others and waits to be added. NULL: no number is left. */
 struct sim_host *world_add_host(struct world *world);
+/* The same, that is in no state to start yet. */
+struct sim_host *world_new_host(struct world *world);
 bool world_start_host(struct world *world, struct sim_host *host);
 void world_crash_host(struct world *world, struct sim_host *host, bool power);
 /* After world.cut or a host's pause has changed. */
@@ -129,6 +135,15 @@ int64_t faults_next_ns(const struct world *world);
 void faults_step(struct world *world);
 void faults_heal(struct world *world);
 bool faults_ruin(struct world *world);
+/* joiners.c: before a start of a host that joins; when it ended without a node, or by a fault; after a step. */
+void joiners_prepare(struct world *world, struct sim_host *host);
+void joiners_refused(struct world *world, struct sim_host *host);
+void joiners_died(struct world *world, struct sim_host *host);
+void joiners_after(struct world *world, struct sim_host *host);
+/* It is to become a member, or to get its vote, by itself: at any time. */
+bool joiners_is_pending(struct world *world, const struct sim_host *host);
+/* One of the core that is pending; NULL: none. */
+const struct sim_host *joiners_missing(struct world *world);
 /* damage.c: an emptied host was told so (true), or (false) it is none. */
 bool damage_told_emptied(struct world *world, struct sim_host *host);
 /* silent.c */
