@@ -7,6 +7,7 @@
 #include "cluster/transfer.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 
 static void say(struct opening *opening, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -231,6 +232,10 @@ static enum err_code first_of_joiner(struct opening *opening, struct home *home,
     identity_of(opening)->cluster_id = opening->joined.cluster_id;
     identity_of(opening)->member_id = opening->joined.id;
     identity_of(opening)->generation = opening->start.joining.generation;
+    struct identity identity = *identity_of(opening);
+    if (MUTANT(IDENTITY_BEFORE_LOG) &&
+        datadir_set_identity(opening->options.folder, &identity, err) != ERR_OK)
+        return err->code;
     return make_log_and_store(opening, home, NULL, 0, err);
 }
 
@@ -304,7 +309,10 @@ enum err_code opening_finish(struct opening *opening, const struct node_options 
                              struct node **ret, struct err *err)
 {
     CHECK(!opening_is_asking(opening));
-    enum err_code code = first_start(opening, with->home, err);
+    enum err_code code =
+        MUTANT(JOINING_FORGOTTEN_EARLY) ? start_joined(opening->options.folder, err) : ERR_OK;
+    if (code == ERR_OK)
+        code = first_start(opening, with->home, err);
     if (code == ERR_OK)
         code = start_joined(opening->options.folder, err);
     if (code == ERR_OK)

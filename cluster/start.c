@@ -9,6 +9,7 @@
 #include "cluster/textfile.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 #include "proto/base/rand.h"
 
 /* ---- files ---- */
@@ -109,7 +110,7 @@ static enum err_code read_joining(struct start *start, const struct datadir *fol
 
 void start_draw(struct start *start, struct rand *rand)
 {
-    if (start->kind != START_JOIN || start->joining.id)
+    if (start->kind != START_JOIN || (start->joining.id && !MUTANT(JOINER_DRAWS_AGAIN)))
         return;
     start->joining.id = rand_u64(rand) >> 1 | 1;
     start->joining.generation = rand_u64(rand) | 2;     /* neither 0 nor MEMBER_RESERVED */

@@ -49,6 +49,10 @@
     X(CHANGE_COMES_LATE, "a late copy of a change counts on members that it was not decided on")   \
     X(EMPTIED_IS_MET, "another data folder of a known member is taken for that one")               \
     X(FORMING_NOT_AWAITED, "a first member votes before it has met the others")                    \
+    /* joining */                                                                                  \
+    X(JOINER_DRAWS_AGAIN, "a joiner draws another id at each start")                               \
+    X(JOINING_FORGOTTEN_EARLY, "what a joiner drew goes before its identity stands")               \
+    X(IDENTITY_BEFORE_LOG, "a joiner's identity stands before its log and store do")               \
     /* reads */                                                                                    \
     X(READ_BEFORE_OWN_COMMIT, "a leader answers reads before it commits in its term")              \
     X(READ_WITHOUT_QUORUM, "a leader answers reads without asking whether it leads")               \
