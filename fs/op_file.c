@@ -156,6 +156,8 @@ static void open_start(struct fs_op *op, enum err_code code)
         open_removed(op);
     else if (open_is_too_early(op))
         op_answer_errno(op, ENOENT);
+    else if (wants_writing(op) && op->request.flags & O_TRUNC && fs_status(op->fs)->no_space)
+        op_answer_errno(op, ENOSPC);
     else if (handle_await_commits(op, op->node, open_start) ||
              handle_commit_pending(op, op->node, open_start))
         return;
@@ -280,6 +282,10 @@ static void create_pending(struct fs_op *op)
 {
     struct fs *fs = op->fs;
     struct bytes key;
+    if (fs_status(fs)->no_space) {
+        op_answer_errno(op, ENOSPC);
+        return;
+    }
     if (!op_name_key(op, &key))
         return;
     pending_file(op, key);
@@ -438,7 +444,9 @@ static enum err_code write_stage(struct fs_op *op, struct handle *handle)
     bool appends = request->flags & O_APPEND;
     if (request->offset < 0)
         return ERR_INVALID;
-    if (handle->handles->staged_bytes + request->data.size > STAGED_BYTES_MAX)
+    /* A full disk is told now: few programs look at what close says. */
+    if (handle->handles->staged_bytes + request->data.size > STAGED_BYTES_MAX ||
+        fs_status(op->fs)->no_space)
         return ERR_NO_SPACE;
     enum err_code code = appends
                              ? staging_append(staging, request->data)

@@ -336,6 +336,7 @@ struct kv_status {
     uint64_t file_size_max;                     /* setting max_file_size */
     uint64_t disk_total, disk_free;             /* bytes, of the data folder's filesystem */
     bool is_alarmed;                            /* disks are nearly full: only what frees space is accepted */
+    bool no_space;                              /* it is so, or this member's own disk is full */
     bool alone;                                 /* one voter, no learner, no other client; see KV_ALONE_MS */
     bool has_quorum;
     int64_t quorum_lost_ns;                     /* how long ago; 0 when has_quorum */

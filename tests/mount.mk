@@ -59,6 +59,7 @@ MOUNT_TESTS = \
 	tests/mount/50-commands.sh \
 	tests/mount/51-inotify.sh \
 	tests/mount/52-watch.sh \
+	tests/mount/53-full-disk.sh \
 	tests/mount/62-segments.sh \
 	tests/mount/80-kill.sh \
 	tests/mount/81-power.sh \
