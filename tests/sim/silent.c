@@ -88,7 +88,8 @@ static bool damage_store(struct world *world, struct sim_host *host)
 void silent_damage(struct world *world)
 {
     struct sim_host *host = damage_draw_victim(world);
-    if (!host || !host->memory || home_verdict(host->home) != HOME_SOUND ||
+    if (!host || !host->memory || !home_memory_current(host->memory) ||
+        home_verdict(host->home) != HOME_SOUND ||
         !damage_store(world, host))
         return;
     faults_count(world, WORLD_silent_flips);
