@@ -101,7 +101,9 @@ static void was_refused(struct node *node)
         return;
     }
     node_say(node, "the disk is full: nothing is applied until there is room again");
-    wait_for_room(node, node_now(node));
+    node->snapshotter.disk_free = 0;        /* whatever was measured before; to be measured again */
+    node->snapshotter.due_ns = 0;
+    wait_for_room(node, node_now(node) + REOPEN_PERIOD_NS);
 }
 
 static bool has_room(const struct node *node)

@@ -36,8 +36,10 @@ static void done(struct worker_job *job)
     struct node *node = container_of(job, struct node, space.job);
     struct space *space = &node->space;
     space->in_flight = false;
-    if (space->code == ERR_OK)
+    if (space->code == ERR_OK) {
         space->is_reserved = !space->gives_back;
+        space->is_given_back = space->gives_back;
+    }
     TRACE(node->trace, "reserve %s code=%s", space->gives_back ? "given back" : "made",
           err_name(space->code));
     if (space->gives_back && space->code == ERR_OK) {
@@ -51,11 +53,12 @@ static void reserve_turn(struct node *node)
 {
     struct space *space = &node->space;
     bool has_plenty = node->snapshotter.disk_total > 0 && node->snapshotter.disk_free >= SPACE_PLENTY;
-    space->gives_back = was_refused(node);
-    if (space->in_flight || node->stopping || !node->home ||
-        (space->gives_back ? !space->is_reserved : space->is_reserved || !has_plenty))
+    bool gives_back = was_refused(node);
+    if (space->in_flight || !node->home ||
+        (gives_back ? space->is_given_back : space->is_reserved || !has_plenty))
         return;
     space->in_flight = true;
+    space->gives_back = gives_back;
     space->job = (struct worker_job){.run = run, .done = done};
     worker_submit(node->worker, WORKER_WORK, &space->job);
 }

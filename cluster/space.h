@@ -39,8 +39,8 @@ struct space {
     bool proposed;                      /* raised, or cleared */
 
     struct worker_job job;              /* makes the reserve, or gives it back */
-    bool in_flight, gives_back;
-    bool is_reserved;
+    bool in_flight, gives_back;         /* the latter is the job's */
+    bool is_reserved, is_given_back;    /* neither: an earlier run's may be there */
     enum err_code code;
 };
 
