@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 #include "proto/kv_pb.h"
 
 static size_t payload_size(const struct entry *entry)
@@ -372,6 +373,8 @@ void applier_resume(struct applier *applier)
 {
     CHECK(applier->no_space && !applier->token.held);
     applier->no_space = false;
+    if (MUTANT(REFUSED_BATCH_LOST))
+        applier->batch = 0;
 }
 
 bool applier_turn(struct applier *applier, size_t waiting)

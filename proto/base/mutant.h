@@ -69,6 +69,8 @@
     /* snapshots */                                                                                \
     X(SNAPSHOT_OVER_NEWER, "a snapshot replaces state that is newer")                              \
     X(SNAPSHOT_NOT_DURABLE, "an arrived snapshot counts before it is durable")                     \
+    X(REOPEN_LOSES_ROWS, "what a store opened again lacks is not applied again")                   \
+    X(REFUSED_BATCH_LOST, "a batch that a full disk refused is not done again")                    \
     X(SNAPSHOT_NOT_WHOLE, "a snapshot's mark names more than its state holds")                     \
     X(INSTALL_KEEPS_MEMBERS, "the members of the old store stay after an install")                 \
     X(INSTALL_SKIPS_EVENTS, "watches are not told what a snapshot brought")                        \
