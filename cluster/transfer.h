@@ -126,6 +126,7 @@ struct transfer_in {
 struct transfer {
     struct transfer_out out;
     struct transfer_in in;
+    struct raft_message *next;  /* a MsgSnap that waits until what was fetched is discarded; NULL: none */
     bool lacks_store;           /* what node->store is stands for the log's mark, and has nothing in it */
     int64_t wanted_ns;          /* when a leader was asked last */
     raft_term led_term;         /* in which it leads without one, */

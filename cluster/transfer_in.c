@@ -73,8 +73,13 @@ static void discard_run(struct worker_job *job)
 static void discard_done(struct worker_job *job)
 {
     struct node *node = node_of_in(job);
+    struct raft_message *next = node->transfer.next;
     node->transfer.in.work.in_flight = false;
+    node->transfer.next = NULL;
     forget(node);       /* what could not be removed is removed at the next arrival, or start */
+    if (next)
+        node_core_failed(node, transfer_offered(node, next));
+    raft_message_free(&node->mem, next);
     node->wake(node->wake_context);
 }
 
@@ -180,8 +185,10 @@ enum err_code transfer_offered(struct node *node, const struct raft_message *mes
         node->stopping)
         return raft_step(node->raft, message);
     /* A log that falls behind what was fetched is of no use to it. */
-    if (in->state == IN_FINISHED && in->is_fetched)
+    if (in->state == IN_FINISHED && in->is_fetched) {
+        node->transfer.next = raft_message_clone(&node->mem, message);
         discard(node);
+    }
     if (in->state != IN_IDLE)
         return ERR_OK;
     if (!take_offer(node, message)) {
@@ -554,7 +561,12 @@ int64_t transfer_in_next_wake_ns(const struct node *node)
     return retry < end ? retry : end;
 }
 
-void transfer_in_release(struct node *node) { forget(node); }
+void transfer_in_release(struct node *node)
+{
+    raft_message_free(&node->mem, node->transfer.next);
+    node->transfer.next = NULL;
+    forget(node);
+}
 
 bool node_arrival(const struct node *node, uint64_t *ret_done, uint64_t *ret_whole)
 {
