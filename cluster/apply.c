@@ -203,6 +203,14 @@ static enum err_code respond(struct applier *applier, raft_index index)
     return code;
 }
 
+/* Everything up to index is done; 0: nothing is. */
+static void answer_core(struct applier *applier, raft_index index)
+{
+    enum err_code code = index ? respond(applier, index) : ERR_OK;
+    if (code != ERR_OK)
+        fault(applier, code, &(struct err){.text = "the core refused an answer of apply"});
+}
+
 static void batch_done(struct applier *applier)
 {
     struct apply_item *items = applier->items;
@@ -227,9 +235,7 @@ static void batch_done(struct applier *applier)
         blob_unref(items[i].entry.payload);
     }
     applier->batch = 0;
-    code = respond(applier, last);
-    if (code != ERR_OK)
-        fault(applier, code, &(struct err){.text = "the core refused an answer of apply"});
+    answer_core(applier, last);
 }
 
 static void done(struct worker_job *job)
@@ -329,9 +335,7 @@ static void pass_over(struct applier *applier)
         last = entry->index;
         blob_unref(entry->payload);
     }
-    enum err_code code = last ? respond(applier, last) : ERR_OK;
-    if (code != ERR_OK)
-        fault(applier, code, &(struct err){.text = "the core refused an answer of apply"});
+    answer_core(applier, last);
 }
 
 /* A batch that was refused, and that the new store holds. */
@@ -346,9 +350,7 @@ static void batch_drop(struct applier *applier)
     free(applier->configuring);
     applier->configuring = NULL;
     applier->no_space = false;
-    enum err_code code = last ? respond(applier, last) : ERR_OK;
-    if (code != ERR_OK)
-        fault(applier, code, &(struct err){.text = "the core refused an answer of apply"});
+    answer_core(applier, last);
 }
 
 void applier_skip(struct applier *applier, struct store *store, raft_index index)

@@ -286,11 +286,6 @@ static bool needs_room(const struct kv_request *request)
                                    : request->kind == KV_LEASE_GRANT;
 }
 
-static bool is_full(const struct node *node)
-{
-    return node->writer.no_space || node->applier.no_space;
-}
-
 /* With the alarm raised, or this member's own disk full, only what frees space may still be proposed, so that
  * the log does not grow by what would be refused; and renewals, which are small and without which a full disk
  * would cost its holders their locks as well. */
@@ -300,7 +295,7 @@ static enum err_code check_room(struct node *node, struct kv_request *request)
         return ERR_OK;
     if (store_alarm(node->store))
         return err_set(&request->err, ERR_NO_SPACE, "%s", STORE_NO_SPACE);
-    if (is_full(node))
+    if (node_was_refused_room(node))
         return err_set(&request->err, ERR_NO_SPACE, "the disk of this member is full");
     return ERR_OK;
 }
@@ -431,7 +426,7 @@ static void status(struct kv *kv, struct kv_status *ret)
         .compact_revision = store_compact_revision(node->store),
         .file_size_max = settings.file_size_max,
         .is_alarmed = store_alarm(node->store),
-        .no_space = store_alarm(node->store) || is_full(node),
+        .no_space = store_alarm(node->store) || node_was_refused_room(node),
         .disk_total = node->snapshotter.disk_total,
         .disk_free = node->snapshotter.disk_free,
         .alone = node_is_alone(node) && node->admits_ns == 0,
@@ -449,7 +444,7 @@ static void status(struct kv *kv, struct kv_status *ret)
         snprintf(ret->last_error, sizeof ret->last_error, "%s", node->fault.text);
     else if (node_was_removed(node))
         snprintf(ret->last_error, sizeof ret->last_error, "%s", err_text(ERR_REMOVED));
-    else if (is_full(node))
+    else if (node_was_refused_room(node))
         snprintf(ret->last_error, sizeof ret->last_error, "the disk is full: only deleting works");
     for (size_t i = 0; i < node->membership.count && i < ARRAY_COUNT(ret->members); i++)
         member_status(node, &node->membership.members[i], &ret->members[ret->member_count++]);

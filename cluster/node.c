@@ -449,15 +449,11 @@ bool node_store_is_held(const struct node *node)
     return transfer_holds_store(node) || reopen_holds_store(node);
 }
 
-bool node_store_is_unused(const struct node *node)
-{
-    return node->reads.jobs == 0 && !node->snapshotter.in_flight && !node->compaction.in_flight &&
-           transfer_is_idle(node) && !watch_hub_is_reading(node->watches.hub);
-}
-
 bool node_store_is_quiet(const struct node *node)
 {
-    return !node->applier.token.held && node_store_is_unused(node);
+    return !node->applier.token.held && node->reads.jobs == 0 && !node->snapshotter.in_flight &&
+           !node->compaction.in_flight && transfer_is_idle(node) &&
+           !watch_hub_is_reading(node->watches.hub);
 }
 
 /* The core and what it still hands out, in step with the store. */

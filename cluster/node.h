@@ -67,7 +67,7 @@ struct node_options {
     uint64_t message_size_max;          /* entry bytes in one append; 0: MESSAGE_SIZE_MAX */
     size_t inflight_messages_max;       /* unanswered, to one peer; 0: INFLIGHT_MESSAGES_MAX */
     const struct wal_recovery *recovery;/* borrowed for the call */
-    const char *data_path;              /* for status and free space; copied; may be NULL */
+    const char *data_path;              /* for what it tells the operator; copied; may be NULL */
     int64_t timeo_ms;                   /* 0: TIMEO_DEFAULT_MS */
     uint64_t seed;                      /* of election timeouts and nonces */
     struct trace *trace;                /* may be NULL */

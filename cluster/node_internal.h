@@ -174,10 +174,13 @@ int64_t node_now(const struct node *node);
 struct store_options node_store_options(const struct node *node);
 /* The store is being replaced or opened again, or is about to be: nothing may begin to read or write it. */
 bool node_store_is_held(const struct node *node);
-/* Nothing but the apply token's holder reads or writes the store. */
-bool node_store_is_unused(const struct node *node);
-/* Nobody does. */
+/* Nobody reads or writes the store. */
 bool node_store_is_quiet(const struct node *node);
+/* Log or store was refused room, and waits for it. */
+static inline bool node_was_refused_room(const struct node *node)
+{
+    return node->writer.no_space || node->applier.no_space;
+}
 /* The store has been replaced: everything that was derived from it begins anew (etcd I12). fetched: the log
  * goes on as it is, and the core learns where the store stands. */
 void node_installed(struct node *node, bool fetched);

@@ -96,8 +96,7 @@ static void begin(struct node *node)
 static void was_refused(struct node *node)
 {
     if (!node->home) {
-        struct err err = {0};
-        node_fail(node, ERR_IO, (err_set(&err, ERR_IO, "the store was refused room"), &err));
+        node_fail(node, ERR_IO, &(struct err){.text = "the store was refused room"});
         return;
     }
     node_say(node, "the disk is full: nothing is applied until there is room again");

@@ -4,11 +4,6 @@
 
 enum { SPACE_KIND_WORD = PEER_KIND_OWN + 40 };  /* 1 byte: the sender is low, or is not any more */
 
-static bool was_refused(const struct node *node)
-{
-    return node->writer.no_space || node->applier.no_space;
-}
-
 /* ---- this member ---- */
 
 static void measure(struct node *node)
@@ -16,7 +11,7 @@ static void measure(struct node *node)
     struct space *space = &node->space;
     uint64_t mark = space->is_low ? 2 * (uint64_t)SPACE_LOW : SPACE_LOW;
     bool is_known = node->snapshotter.disk_total > 0;
-    bool is_low = was_refused(node) || (is_known && node->snapshotter.disk_free < mark);
+    bool is_low = node_was_refused_room(node) || (is_known && node->snapshotter.disk_free < mark);
     if (is_low != space->is_low)
         node_say(node, is_low ? "the disk is nearly full" : "there is room on the disk again");
     space->is_low = is_low;
@@ -53,7 +48,7 @@ static void reserve_turn(struct node *node)
 {
     struct space *space = &node->space;
     bool has_plenty = node->snapshotter.disk_total > 0 && node->snapshotter.disk_free >= SPACE_PLENTY;
-    bool gives_back = was_refused(node);
+    bool gives_back = node_was_refused_room(node);
     if (space->in_flight || !node->home ||
         (gives_back ? space->is_given_back : space->is_reserved || !has_plenty))
         return;
@@ -129,11 +124,12 @@ static bool wants_alarm(const struct node *node)
 static void alarm_turn(struct node *node)
 {
     struct space *space = &node->space;
+    if (raft_role(node->raft) != RAFT_LEADER || node->transfer.lacks_store)
+        return;
     raft_term term = raft_current_term(node->raft);
     bool is_raised = store_alarm(node->store), wanted = wants_alarm(node);
     bool is_on_its_way = space->proposed_term == term && space->proposed != is_raised;
-    if (raft_role(node->raft) != RAFT_LEADER || wanted == is_raised || is_on_its_way ||
-        node->transfer.lacks_store)
+    if (wanted == is_raised || is_on_its_way)
         return;
     struct entry_request request = {.kind = ENTRY_ALARM, .alarm_raised = wanted};
     if (proposer_propose_own(&node->proposer, node->raft, &request, clock_wall_ns(node->clock)) != ERR_OK)
@@ -163,7 +159,7 @@ void space_turn(struct node *node)
 
 bool space_is_watched(const struct node *node)
 {
-    return node->space.is_low || was_refused(node) || store_alarm(node->store);
+    return node->space.is_low || node_was_refused_room(node) || store_alarm(node->store);
 }
 
 int64_t space_next_wake_ns(const struct node *node)

@@ -72,7 +72,7 @@ static bool has_full_disk(const struct world *world)
 {
     for (size_t i = 0; i < world->host_count; i++) {
         const struct node *node = world->hosts[i].node;
-        if (node && (node->writer.no_space || node->applier.no_space || store_alarm(node->store)))
+        if (node && (node_was_refused_room(node) || store_alarm(node->store)))
             return true;
     }
     return false;
