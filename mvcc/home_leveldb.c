@@ -265,19 +265,27 @@ static enum err_code door_incoming_discard(struct home *home, struct err *err)
     return code;
 }
 
-static enum err_code room_check(const struct leveldb_home *self,
-                                const struct home_manifest *manifest, struct err *err)
+static enum err_code door_room(struct home *home, uint64_t *ret_total, uint64_t *ret_free,
+                               struct err *err)
 {
     struct statvfs disk;
-    if (statvfs(self->path, &disk) != 0)
-        return files_failed(err, "ask for the room of", self->path);
-    uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
-    uint64_t need = home_manifest_bytes(manifest) + SPACE_RESERVE;
-    if (room >= need)
-        return ERR_OK;
+    if (statvfs(self_of(home)->path, &disk) != 0)
+        return files_failed(err, "ask for the room of", self_of(home)->path);
+    *ret_total = (uint64_t)disk.f_blocks * disk.f_frsize;
+    *ret_free = (uint64_t)disk.f_bavail * disk.f_frsize;
+    return ERR_OK;
+}
+
+static enum err_code room_check(struct home *home, const struct home_manifest *manifest,
+                                struct err *err)
+{
+    uint64_t total, room = 0, need = home_manifest_bytes(manifest) + SPACE_RESERVE;
+    enum err_code code = door_room(home, &total, &room, err);
+    if (code || room >= need)
+        return code;
     return err_set(err, ERR_NO_SPACE,
                    "a store of %" PRIu64 " MiB arrives, and '%s' has room for %" PRIu64 " MiB",
-                   need / MIB, self->path, room / MIB);
+                   need / MIB, self_of(home)->path, room / MIB);
 }
 
 static enum err_code arrival_start(struct leveldb_home *self, const struct home_manifest *manifest,
@@ -285,7 +293,7 @@ static enum err_code arrival_start(struct leveldb_home *self, const struct home_
 {
     uint64_t number = self->current + 1;
     char *folder = store_path(self, number);
-    enum err_code code = room_check(self, manifest, err);
+    enum err_code code = room_check(&self->home, manifest, err);
     if (!code)
         code = files_remove(folder, err);
     if (!code)
@@ -521,17 +529,6 @@ static enum home_verdict door_verdict(const struct home *home)
 
 /* ---- room ---- */
 
-static enum err_code door_room(struct home *home, uint64_t *ret_total, uint64_t *ret_free,
-                               struct err *err)
-{
-    struct statvfs disk;
-    if (statvfs(self_of(home)->path, &disk) != 0)
-        return files_failed(err, "ask for the room of", self_of(home)->path);
-    *ret_total = (uint64_t)disk.f_blocks * disk.f_frsize;
-    *ret_free = (uint64_t)disk.f_bavail * disk.f_frsize;
-    return ERR_OK;
-}
-
 /* A copy of the folder may have made holes of it. */
 static bool reserve_is_whole(const char *path)
 {
@@ -690,7 +687,8 @@ static bool is_left_behind(const struct leveldb_home *self, const char *name)
     if (strcmp(name, "store") != 0) {
         if (strncmp(name, "store-", 6) != 0 || name[6] < '0' || name[6] > '9')
             return strcmp(name, COPIES) == 0 || strcmp(name, CURRENT ".new") == 0 ||
-                   strcmp(name, RESERVE ".new") == 0 || strcmp(name, ARRIVAL ".new") == 0 || strcmp(name, VERDICT ".new") == 0;
+                   strcmp(name, ARRIVAL ".new") == 0 || strcmp(name, VERDICT ".new") == 0 ||
+                   strcmp(name, RESERVE ".new") == 0;
         number = strtoull(name + 6, &end, 10);
         if (*end)
             return false;

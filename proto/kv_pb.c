@@ -562,7 +562,6 @@ static enum err_code lease_id_decode(struct decoder *decoder, struct bytes from,
     return cursor.failed ? broken(decoder, "lease") : ERR_OK;
 }
 
-/* A put or delete that stands alone becomes a txn of one operation. */
 static enum err_code alarm_decode(struct decoder *decoder, struct bytes from, bool *ret)
 {
     struct cursor cursor = cursor_of(from), *c = &cursor;
@@ -576,6 +575,7 @@ static enum err_code alarm_decode(struct decoder *decoder, struct bytes from, bo
     return cursor.failed ? broken(decoder, "alarm") : ERR_OK;
 }
 
+/* A put or delete that stands alone becomes a txn of one operation. */
 static struct kv_op *single_op(struct decoder *decoder, struct entry_request *ret)
 {
     struct kv_op *op = ARENA_NEW(decoder->arena, struct kv_op);

@@ -94,8 +94,8 @@
 #define HOME_RESERVE_SIZE (SEGMENT_SIZE_DEFAULT + 2 * WRITE_BUFFER_SIZE) /* a file that is given back when
                                            the disk is full: the log's next segment, and what LevelDB writes
                                            of its buffers when it is opened again */
-#define SPACE_LOW (SEGMENT_SIZE_DEFAULT + 2 * WRITE_BUFFER_SIZE) /* free bytes, below which a disk is low: as
-                                           much again, so that the reserve is not the first to go */
+#define SPACE_LOW HOME_RESERVE_SIZE     /* free bytes, below which a disk is low: as much again, so that the
+                                           reserve is not the first to go */
 
 /* --- watches --- */
 #define WATCHES_MAX 65536               /* of one member; 250 bytes each and their keys */

@@ -24,6 +24,30 @@ static inline struct store *fixture_open(struct backend *backend)
     return store;
 }
 
+/* A store that is closed and opened again: what its backend holds outlives it. */
+struct member {
+    struct backend_memory *memory;
+    struct store *store;
+};
+
+static inline void member_begin(struct member *member)
+{
+    member->memory = backend_memory_new(0);
+    member->store = fixture_open(backend_memory_open(member->memory));
+}
+
+static inline void member_end(struct member *member)
+{
+    store_close(member->store);
+    backend_memory_free(member->memory);
+}
+
+static inline void member_reopen(struct member *member)
+{
+    store_close(member->store);
+    member->store = fixture_open(backend_memory_open(member->memory));
+}
+
 /* Applies one entry in a batch of its own; its stamp is 1000 times its index. FAULT kinds are returned. */
 static inline enum err_code fixture_apply(struct store *store, const struct entry_request *request,
                                           struct store_result *ret, struct err *err)

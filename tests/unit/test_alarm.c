@@ -1,33 +1,10 @@
 /* mvcc/alarm: what an entry that raises the alarm refuses to those behind it, and that it is state. */
 #include "tests/unit/store_fixture.h"
 
-struct member {
-    struct backend_memory *memory;
-    struct store *store;
-};
-
-static void begin(struct member *member)
-{
-    member->memory = backend_memory_new(0);
-    member->store = fixture_open(backend_memory_open(member->memory));
-}
-
-static void end(struct member *member)
-{
-    store_close(member->store);
-    backend_memory_free(member->memory);
-}
-
-static void reopen(struct member *member)
-{
-    store_close(member->store);
-    member->store = fixture_open(backend_memory_open(member->memory));
-}
-
 static int setup(void **state)
 {
     struct member *member = mem_xzalloc(sizeof *member);
-    begin(member);
+    member_begin(member);
     *state = member;
     return 0;
 }
@@ -35,7 +12,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fixture_validate(((struct member *)*state)->store);
-    end(*state);
+    member_end(*state);
     free(*state);
     return 0;
 }
@@ -149,7 +126,7 @@ static void it_is_state(void **state)
 {
     struct member *one = *state, two;
     uint64_t hashes[2];
-    begin(&two);
+    member_begin(&two);
     struct store *stores[] = {one->store, two.store};
     for (size_t i = 0; i < 2; i++) {
         fixture_put(stores[i], B("/a"), B("1"));
@@ -166,20 +143,20 @@ static void it_is_state(void **state)
     assert_ok(store_hash(two.store, &hashes[1], NULL));
     assert_true(hashes[0] != hashes[1]);
     assert_true(store_position(one->store).hash != store_position(two.store).hash);
-    end(&two);
+    member_end(&two);
 }
 
 static void it_survives_a_restart(void **state)
 {
     struct member *member = *state;
-    reopen(member);
+    member_reopen(member);
     assert_false(store_alarm(member->store));
     set_alarm(member->store, true);
-    reopen(member);
+    member_reopen(member);
     assert_true(store_alarm(member->store));
     assert_refused(member->store, put_of("/a"));
     set_alarm(member->store, false);
-    reopen(member);
+    member_reopen(member);
     assert_false(store_alarm(member->store));
     fixture_put(member->store, B("/a"), B("1"));
 }

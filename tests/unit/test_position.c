@@ -5,29 +5,6 @@
 
 #define ENTRIES 40
 
-struct member {
-    struct backend_memory *memory;
-    struct store *store;
-};
-
-static void begin(struct member *member)
-{
-    member->memory = backend_memory_new(0);
-    member->store = fixture_open(backend_memory_open(member->memory));
-}
-
-static void end(struct member *member)
-{
-    store_close(member->store);
-    backend_memory_free(member->memory);
-}
-
-static void reopen(struct member *member)
-{
-    store_close(member->store);
-    member->store = fixture_open(backend_memory_open(member->memory));
-}
-
 /* Puts to a few keys, with a delete among them; what an index does is always the same. */
 static struct entry entry_of(raft_index index)
 {
@@ -69,8 +46,8 @@ static void test_batches_do_not_matter(void **state)
     (void)state;
     uint64_t one[ENTRIES + 1] = {0}, many[ENTRIES + 1] = {0};
     struct member left, right;
-    begin(&left);
-    begin(&right);
+    member_begin(&left);
+    member_begin(&right);
     apply(left.store, ENTRIES, 1, true, one);
     apply(right.store, ENTRIES, 13, false, many);
     assert_memory_equal(one, many, sizeof one);
@@ -80,8 +57,8 @@ static void test_batches_do_not_matter(void **state)
     assert_int_equal(position.index, ENTRIES);
     assert_int_equal(position.since, 0);
     assert_int_equal(position.hash, one[ENTRIES]);
-    end(&left);
-    end(&right);
+    member_end(&left);
+    member_end(&right);
 }
 
 static void test_restart_goes_on(void **state)
@@ -89,16 +66,16 @@ static void test_restart_goes_on(void **state)
     (void)state;
     uint64_t straight[ENTRIES + 1] = {0}, halting[ENTRIES + 1] = {0};
     struct member left, right;
-    begin(&left);
-    begin(&right);
+    member_begin(&left);
+    member_begin(&right);
     apply(left.store, ENTRIES, ENTRIES, false, straight);
     apply(right.store, ENTRIES / 2, 7, false, halting);
-    reopen(&right);
+    member_reopen(&right);
     assert_int_equal(store_position(right.store).hash, halting[ENTRIES / 2]);
     apply(right.store, ENTRIES, 7, false, halting);
     assert_memory_equal(straight, halting, sizeof straight);
-    end(&left);
-    end(&right);
+    member_end(&left);
+    member_end(&right);
 }
 
 /* A configuration has part in it, too. */
@@ -109,12 +86,12 @@ static void test_configurations(void **state)
     uint64_t hashes[2];
     for (size_t i = 0; i < 2; i++) {
         struct member member;
-        begin(&member);
+        member_begin(&member);
         store_begin(member.store);
         assert_ok(store_apply_configuration(member.store, &entry, i ? B("one") : B("two"), NULL));
         assert_ok(store_commit(member.store, NULL));
         hashes[i] = store_position(member.store).hash;
-        end(&member);
+        member_end(&member);
     }
     assert_int_not_equal(hashes[0], hashes[1]);
 }
@@ -146,8 +123,8 @@ static void test_damage_shows(void **state)
     (void)state;
     uint64_t sound[ENTRIES + 1] = {0}, damaged[ENTRIES + 1] = {0};
     struct member left, right;
-    begin(&left);
-    begin(&right);
+    member_begin(&left);
+    member_begin(&right);
     apply(left.store, ENTRIES, 5, false, sound);
     apply(right.store, 20, 5, false, damaged);
     /* Written by entries 8, 23 and 38. */
@@ -156,8 +133,8 @@ static void test_damage_shows(void **state)
     assert_int_equal(sound[22], damaged[22]);
     assert_int_not_equal(sound[23], damaged[23]);
     assert_int_not_equal(sound[ENTRIES], damaged[ENTRIES]);
-    end(&left);
-    end(&right);
+    member_end(&left);
+    member_end(&right);
 }
 
 /* A row of a program that knew no hash: it begins where the store stands. */
@@ -167,7 +144,7 @@ static void test_older_row(void **state)
     uint64_t hashes[ENTRIES + 1] = {0};
     struct member member;
     struct buf row = {0};
-    begin(&member);
+    member_begin(&member);
     apply(member.store, 10, 5, false, hashes);
     store_close(member.store);
     struct backend *backend = backend_memory_open(member.memory);
@@ -182,11 +159,11 @@ static void test_older_row(void **state)
     assert_int_equal(position.since, 10);
     assert_int_equal(position.hash, 0);
     apply(member.store, ENTRIES, 5, false, hashes);
-    reopen(&member);
+    member_reopen(&member);
     position = store_position(member.store);
     assert_int_equal(position.since, 10);
     assert_int_equal(position.hash, hashes[ENTRIES]);
-    end(&member);
+    member_end(&member);
     buf_release(&row);
 }
 
@@ -196,7 +173,7 @@ static void test_cut_row(void **state)
     (void)state;
     struct member member;
     struct buf row = {0};
-    begin(&member);
+    member_begin(&member);
     store_close(member.store);
     for (size_t size = 0; size < 64; size++) {
         struct backend *backend = backend_memory_open(member.memory);
