@@ -419,6 +419,15 @@ void sim_host_format(struct sim_host *host, const struct membership_member *memb
     wal_recovery_release(&recovery);
 }
 
+bool sim_host_began(struct sim_host *host, enum sim_host_state state)
+{
+    host->state = state;
+    host->busy_until_ns = *host->world_now_ns + host->spent_ns;
+    host->spent_ns = 0;
+    host->due_ns = *host->world_now_ns;
+    return true;
+}
+
 bool sim_host_refused(struct sim_host *host, enum err_code code, const struct err *err)
 {
     host->counters.refusals++;
@@ -476,11 +485,7 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
     wal_recovery_release(&recovery);
     if (code != ERR_OK)
         return sim_host_refused(host, code, &err);
-    host->state = HOST_UP;
-    host->busy_until_ns = *host->world_now_ns + host->spent_ns;
-    host->spent_ns = 0;
-    host->due_ns = *host->world_now_ns;
-    return true;
+    return sim_host_began(host, HOST_UP);
 }
 
 /* What a dying process still does: some jobs get done, then nothing reaches the disk any more, and the

@@ -119,7 +119,9 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
                     size_t log_keep_entries);
 /* Its disk is full, or has room again: log and, in memory, store. */
 void sim_host_fill(struct sim_host *host, bool is_full);
-/* Of sim_join.c: a start did not come about. False, always. */
+/* Of sim_join.c: its process runs in this state from now on, after what the start has cost. True, always. */
+bool sim_host_began(struct sim_host *host, enum sim_host_state state);
+/* Likewise: a start did not come about. False, always. */
 bool sim_host_refused(struct sim_host *host, enum err_code code, const struct err *err);
 /* Its process runs: UP or ASKING. */
 static inline bool sim_host_runs(const struct sim_host *host)

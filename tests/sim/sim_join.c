@@ -113,11 +113,7 @@ static bool finish(struct sim_host *host)
     join->identity_stood = true;
     opening_begin_arrival(&join->opening, host->node, &join->arrival);
     join->arrives = true;
-    host->state = HOST_UP;
-    host->busy_until_ns = *host->world_now_ns + host->spent_ns;
-    host->spent_ns = 0;
-    host->due_ns = *host->world_now_ns;
-    return true;
+    return sim_host_began(host, HOST_UP);
 }
 
 bool sim_join_start(struct sim_host *host, size_t log_keep_entries)
@@ -136,11 +132,7 @@ bool sim_join_start(struct sim_host *host, size_t log_keep_entries)
     opening_ask(&join->opening, sim_net_host(host->net, host->number));
     if (!opening_is_asking(&join->opening))
         return finish(host);
-    host->state = HOST_ASKING;
-    host->busy_until_ns = *host->world_now_ns + host->spent_ns;
-    host->spent_ns = 0;
-    host->due_ns = *host->world_now_ns;
-    return true;
+    return sim_host_began(host, HOST_ASKING);
 }
 
 void sim_join_ask(struct sim_host *host)
