@@ -46,10 +46,10 @@ static struct divergence_claims *claims_of(struct divergence *divergence, raft_i
     return &divergence->claims[place];
 }
 
-void divergence_claim(struct divergence *divergence, raft_id from, struct store_position position)
+void divergence_claim(struct divergence *divergence, raft_id from, const struct divergence_word *word)
 {
     struct divergence_claims *claims = claims_of(divergence, from);
-    claims->positions[claims->next] = position;
+    claims->words[claims->next] = *word;
     claims->next = (claims->next + 1) % DIVERGENCE_CLAIMS;
 }
 
@@ -58,7 +58,7 @@ void divergence_claim(struct divergence *divergence, raft_id from, struct store_
 static bool says(const struct divergence_claims *claims, const struct store_position *position)
 {
     for (size_t i = 0; i < DIVERGENCE_CLAIMS; i++) {
-        const struct store_position *one = &claims->positions[i];
+        const struct store_position *one = &claims->words[i].position;
         if (one->index == position->index && one->since == position->since &&
             one->hash == position->hash)
             return true;
@@ -79,63 +79,67 @@ static size_t votes_for(const struct divergence *divergence, const struct raft_i
 
 enum comparison { SAYS_NOTHING, SAME, OTHER };
 
-/* What a word says of this member; *ret_own is the position that it is about. */
+/* What a position says of this member; *ret_own is its own, that it is about. */
 static enum comparison compare(const struct divergence *divergence,
-                               const struct store_position *word, struct store_position *ret_own)
+                               const struct store_position *position, struct store_position *ret_own)
 {
-    if (!divergence_find(divergence, word->index, ret_own) || word->since != ret_own->since)
+    if (!divergence_find(divergence, position->index, ret_own) || position->since != ret_own->since)
         return SAYS_NOTHING;
-    return word->hash == ret_own->hash ? SAME : OTHER;
+    return position->hash == ret_own->hash ? SAME : OTHER;
 }
 
-/* Whether some word has a majority behind it, and is not this member's. */
+/* Whether some position has a majority behind it, of more than one voice, and is not this member's. */
 static bool is_outvoted(const struct divergence *divergence, const struct raft_id_set *voters,
                         struct divergence_finding *ret)
 {
     for (size_t i = 0; i < divergence->claim_count; i++)
         for (size_t k = 0; k < DIVERGENCE_CLAIMS; k++) {
-            const struct store_position *word = &divergence->claims[i].positions[k];
+            const struct store_position *position = &divergence->claims[i].words[k].position;
             struct store_position own;
-            if (compare(divergence, word, &own) != OTHER)
+            if (compare(divergence, position, &own) != OTHER)
                 continue;
-            size_t votes = votes_for(divergence, voters, word);
-            if (votes <= voters->count / 2)
+            size_t votes = votes_for(divergence, voters, position);
+            if (votes < 2 || votes <= voters->count / 2)
                 continue;
-            *ret = (struct divergence_finding){own, word->hash, votes, voters->count};
+            *ret = (struct divergence_finding){own, position->hash, votes, voters->count};
             return true;
         }
     return false;
 }
 
-/* The leader's newest word that says something; NULL: none does, or it is the same. */
+/* The newest position that the leader said in its term and that says something; NULL: none does, or it is
+ * the same. */
 static const struct store_position *leader_differs(const struct divergence *divergence,
-                                                   raft_id leader, struct store_position *ret_own)
+                                                   raft_id leader, raft_term term,
+                                                   struct store_position *ret_own)
 {
     const struct divergence_claims *claims = NULL;
     for (size_t i = 0; i < divergence->claim_count; i++)
         if (divergence->claims[i].from == leader)
             claims = &divergence->claims[i];
     for (size_t k = 1; claims && k <= DIVERGENCE_CLAIMS; k++) {
-        const struct store_position *word =
-            &claims->positions[(claims->next + DIVERGENCE_CLAIMS - k) % DIVERGENCE_CLAIMS];
-        enum comparison is = compare(divergence, word, ret_own);
+        const struct divergence_word *word =
+            &claims->words[(claims->next + DIVERGENCE_CLAIMS - k) % DIVERGENCE_CLAIMS];
+        enum comparison is =
+            word->term == term ? compare(divergence, &word->position, ret_own) : SAYS_NOTHING;
         if (is != SAYS_NOTHING)
-            return is == OTHER ? word : NULL;
+            return is == OTHER ? &word->position : NULL;
     }
     return NULL;
 }
 
 bool divergence_judge(struct divergence *divergence, const struct raft_id_set *voters, raft_id self,
-                      raft_id leader, int64_t now_ns, struct divergence_finding *ret)
+                      raft_id leader, raft_term term, int64_t now_ns, struct divergence_finding *ret)
 {
     struct store_position own;
     if (is_outvoted(divergence, voters, ret))
         return true;
-    const struct store_position *word =
-        leader == self || leader == RAFT_NOBODY ? NULL : leader_differs(divergence, leader, &own);
-    bool has_majority = word && votes_for(divergence, voters, &own) +
+    const struct store_position *other = leader == self || leader == RAFT_NOBODY
+                                             ? NULL
+                                             : leader_differs(divergence, leader, term, &own);
+    bool has_majority = other && votes_for(divergence, voters, &own) +
                                         raft_id_set_contains(voters, self) > voters->count / 2;
-    if (!word || has_majority) {
+    if (!other || has_majority) {
         divergence->doubt_ns = INT64_MAX;
         return false;
     }
@@ -143,7 +147,7 @@ bool divergence_judge(struct divergence *divergence, const struct raft_id_set *v
         divergence->doubt_ns = now_ns;
     if (voters->count > 2 && now_ns < divergence->doubt_ns + DIVERGENCE_PATIENCE_NS)
         return false;
-    *ret = (struct divergence_finding){.own = own, .other = word->hash, .voters = voters->count};
+    *ret = (struct divergence_finding){.own = own, .other = other->hash, .voters = voters->count};
     return true;
 }
 
@@ -155,28 +159,28 @@ int64_t divergence_next_ns(const struct divergence *divergence)
 
 /* ---- words ---- */
 
-void divergence_word_encode(struct store_position position, bool asks,
-                            uint8_t to[DIVERGENCE_WORD_SIZE])
+void divergence_word_encode(const struct divergence_word *word, uint8_t to[DIVERGENCE_WORD_SIZE])
 {
     to[0] = STORE_HASH_VERSION;
-    to[1] = asks;
-    put_le64(to + 2, position.index);
-    put_le64(to + 10, position.since);
-    put_le64(to + 18, position.hash);
+    to[1] = word->asks;
+    put_le64(to + 2, word->term);
+    put_le64(to + 10, word->position.index);
+    put_le64(to + 18, word->position.since);
+    put_le64(to + 26, word->position.hash);
 }
 
-bool divergence_word_decode(struct bytes from, struct store_position *ret, bool *ret_asks)
+bool divergence_word_decode(struct bytes from, struct divergence_word *ret)
 {
     struct cursor cursor = cursor_of(from);
     uint8_t version = cursor_u8(&cursor), asks = cursor_u8(&cursor);
-    struct store_position position;
-    position.index = cursor_le64(&cursor);
-    position.since = cursor_le64(&cursor);
-    position.hash = cursor_le64(&cursor);
+    struct divergence_word word = {.asks = asks};
+    word.term = cursor_le64(&cursor);
+    word.position.index = cursor_le64(&cursor);
+    word.position.since = cursor_le64(&cursor);
+    word.position.hash = cursor_le64(&cursor);
     if (cursor.failed || cursor.rest.size || version != STORE_HASH_VERSION || asks > 1 ||
-        position.index == 0 || position.since > position.index)
+        word.position.index == 0 || word.position.since > word.position.index)
         return false;
-    *ret = position;
-    *ret_asks = asks;
+    *ret = word;
     return true;
 }

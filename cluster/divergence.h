@@ -5,13 +5,16 @@
  * position; every member says its own at that index when it has come there; everyone hears everyone.
  *
  * Who is wrong, as one member sees it of itself:
- *   - a majority of the voters has one hash and it has another: it is wrong, the leader too
+ *   - a majority of the voters, two or more, has one hash and it has another: it is wrong, the leader too
  *   - no majority has one, and the leader's is another than its own:
  *       with two voters or fewer it is wrong: the leader's is taken for right, since one of two must be
  *       with more it waits for the others' word, for DIVERGENCE_PATIENCE_NS; then likewise
  *       (that the wrong one leads cannot be told then: whoever runs them can, and may take a verdict back)
  *   - it is the leader, and no majority says otherwise: it goes on, the others are wrong
  * Learners compare and do not count. A member that is wrong fences itself (node_fence).
+ *
+ * A member that was wrong gets another store, and what it said of the one before may be all that was heard
+ * of it. So one voice alone counts only while it leads, by what it said in the term that it leads in.
  *
  * What it does not see: rows that no entry has read since they changed, and a member that cannot hear the
  * others, which does not serve strictly either. Positions whose since differs say nothing of each other.
@@ -33,9 +36,16 @@
 
 static_assert((DIVERGENCE_POSITIONS & (DIVERGENCE_POSITIONS - 1)) == 0, "places are found by a mask");
 
-/* On the wire, all little endian: version 1 byte (STORE_HASH_VERSION), asks 1 byte (0 or 1), index 8, since
- * 8, hash 8. */
-#define DIVERGENCE_WORD_SIZE 26
+/* On the wire, all little endian: version 1 byte (STORE_HASH_VERSION), asks 1 byte (0 or 1), term 8, index
+ * 8, since 8, hash 8. */
+#define DIVERGENCE_WORD_SIZE 34
+
+/* What a member says. */
+struct divergence_word {
+    bool asks;                                  /* a leader does: what is yours there? */
+    raft_term term;                             /* the member's, as it said it */
+    struct store_position position;
+};
 
 struct divergence {
     raft_index since;
@@ -47,7 +57,7 @@ struct divergence {
     struct divergence_claims {
         raft_id from;
         size_t next;
-        struct store_position positions[DIVERGENCE_CLAIMS];
+        struct divergence_word words[DIVERGENCE_CLAIMS];
     } claims[RAFT_MEMBERS_MAX];
     size_t claim_count;
     raft_index wanted;                          /* to be told when it is applied here; 0: none */
@@ -72,17 +82,16 @@ void divergence_applied(struct divergence *divergence, raft_index index, uint64_
 bool divergence_find(const struct divergence *divergence, raft_index index,
                      struct store_position *ret);
 /* A member has said its position. */
-void divergence_claim(struct divergence *divergence, raft_id from, struct store_position position);
+void divergence_claim(struct divergence *divergence, raft_id from, const struct divergence_word *word);
 
-/* Whether this member is wrong. Doubts end or grow by now_ns: to be asked again at divergence_next_ns. */
+/* Whether this member is wrong; term is its own, and leader the one that it knows in it. Doubts end or grow by now_ns: to be asked again at divergence_next_ns. */
 bool divergence_judge(struct divergence *divergence, const struct raft_id_set *voters, raft_id self,
-                      raft_id leader, int64_t now_ns, struct divergence_finding *ret);
+                      raft_id leader, raft_term term, int64_t now_ns, struct divergence_finding *ret);
 /* When a doubt has lasted long enough; INT64_MAX: there is none. */
 int64_t divergence_next_ns(const struct divergence *divergence);
 
-void divergence_word_encode(struct store_position position, bool asks,
-                            uint8_t to[DIVERGENCE_WORD_SIZE]);
+void divergence_word_encode(const struct divergence_word *word, uint8_t to[DIVERGENCE_WORD_SIZE]);
 /* False: malformed, or of programs that hash otherwise. */
-bool divergence_word_decode(struct bytes from, struct store_position *ret, bool *ret_asks);
+bool divergence_word_decode(struct bytes from, struct divergence_word *ret);
 
 #endif

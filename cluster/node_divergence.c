@@ -10,9 +10,10 @@ bool divergence_is_frame(uint32_t kind) { return kind == DIVERGENCE_KIND_WORD; }
 
 static void tell(struct node *node, struct store_position position, bool asks)
 {
-    uint8_t word[DIVERGENCE_WORD_SIZE];
-    divergence_word_encode(position, asks, word);
-    node_peers_tell(node, DIVERGENCE_KIND_WORD, bytes_of(word, sizeof word));
+    uint8_t frame[DIVERGENCE_WORD_SIZE];
+    struct divergence_word word = {asks, raft_current_term(node->raft), position};
+    divergence_word_encode(&word, frame);
+    node_peers_tell(node, DIVERGENCE_KIND_WORD, bytes_of(frame, sizeof frame));
 }
 
 void node_fence(struct node *node, const struct divergence_finding *finding)
@@ -41,20 +42,20 @@ static void judge(struct node *node)
     if (node_store_is_held(node))     /* what would be judged is being replaced */
         return;
     if (divergence_judge(&node->divergence, &node->membership.configuration.voters,
-                         node->identity.member_id, node->leader, node_now(node), &finding))
+                         node->identity.member_id, node->leader, raft_current_term(node->raft),
+                         node_now(node), &finding))
         node_fence(node, &finding);
 }
 
 void divergence_on_frame(struct node *node, raft_id from, struct bytes bytes)
 {
     struct divergence *divergence = &node->divergence;
-    struct store_position position;
-    bool asks;
-    if (!divergence_word_decode(bytes, &position, &asks))
+    struct divergence_word word;
+    if (!divergence_word_decode(bytes, &word))
         return;
-    divergence_claim(divergence, from, position);
-    if (asks && from == node->leader && divergence->wanted <= divergence->last)
-        divergence->wanted = position.index;
+    divergence_claim(divergence, from, &word);
+    if (word.asks && from == node->leader && divergence->wanted <= divergence->last)
+        divergence->wanted = word.position.index;
     judge(node);
     node->wake(node->wake_context);
 }

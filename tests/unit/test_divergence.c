@@ -4,6 +4,7 @@
 #include "tests/test.h"
 
 #define SELF 1
+#define TERM 7
 #define NOW (100 * NS_PER_S)
 
 static const struct raft_id_set one = {1, {1}}, two = {2, {1, 2}}, three = {3, {1, 2, 3}},
@@ -19,15 +20,21 @@ static struct divergence *at(raft_index first, raft_index last)
     return divergence;
 }
 
+static void said(struct divergence *divergence, raft_id from, raft_term term, raft_index index,
+                 uint64_t hash)
+{
+    divergence_claim(divergence, from, &(struct divergence_word){false, term, {index, 0, hash}});
+}
+
 static void says(struct divergence *divergence, raft_id from, raft_index index, uint64_t hash)
 {
-    divergence_claim(divergence, from, (struct store_position){index, 0, hash});
+    said(divergence, from, TERM, index, hash);
 }
 
 static bool is_wrong(struct divergence *divergence, const struct raft_id_set *voters, raft_id leader,
                      int64_t now, struct divergence_finding *ret)
 {
-    return divergence_judge(divergence, voters, SELF, leader, now, ret);
+    return divergence_judge(divergence, voters, SELF, leader, TERM, now, ret);
 }
 
 static void test_equal_members(void **state)
@@ -114,7 +121,7 @@ static void test_two(void **state)
     free(divergence);
 }
 
-/* A learner of one voter is wrong by that one's word: it is a majority. */
+/* A learner of one voter is wrong by that one's word. */
 static void test_one_voter(void **state)
 {
     (void)state;
@@ -124,7 +131,28 @@ static void test_one_voter(void **state)
     says(divergence, 2, 10, 101);
     assert_false(is_wrong(divergence, &one, SELF, NOW, &finding));
     assert_true(is_wrong(divergence, &other, 2, NOW, &finding));
-    assert_int_equal(finding.votes, 1);
+    assert_int_equal(finding.votes, 0);
+    free(divergence);
+}
+
+/* What one said before it led may be of a store that it has not any more. */
+static void test_a_store_of_before(void **state)
+{
+    (void)state;
+    static const struct raft_id_set other = {1, {2}};
+    struct divergence *divergence = at(5, 20);
+    struct divergence_finding finding;
+    said(divergence, 2, TERM - 1, 10, 101);
+    assert_false(is_wrong(divergence, &two, 2, NOW, &finding));
+    assert_false(is_wrong(divergence, &other, 2, NOW, &finding));
+    assert_false(is_wrong(divergence, &other, RAFT_NOBODY, NOW, &finding));
+    assert_false(is_wrong(divergence, &three, 2, NOW, &finding));
+    assert_int_equal(divergence_next_ns(divergence), INT64_MAX);
+    says(divergence, 2, 15, 150);
+    assert_false(is_wrong(divergence, &two, 2, NOW, &finding));
+    says(divergence, 2, 16, 161);
+    assert_true(is_wrong(divergence, &two, 2, NOW, &finding));
+    assert_int_equal(finding.own.index, 16);
     free(divergence);
 }
 
@@ -173,7 +201,7 @@ static void test_what_cannot_be_compared(void **state)
     for (raft_id from = 2; from <= 3; from++) {
         says(divergence, from, 4, 41);
         says(divergence, from, 21, 211);
-        divergence_claim(divergence, from, (struct store_position){10, 3, 101});
+        divergence_claim(divergence, from, &(struct divergence_word){false, TERM, {10, 3, 101}});
     }
     assert_false(is_wrong(divergence, &three, 2, NOW, &finding));
     divergence_applied(divergence, 21, 210);
@@ -202,31 +230,39 @@ static void test_another_store(void **state)
     free(divergence);
 }
 
+static bool reads(const struct divergence_word *word)
+{
+    uint8_t frame[DIVERGENCE_WORD_SIZE];
+    struct divergence_word found;
+    divergence_word_encode(word, frame);
+    return divergence_word_decode(bytes_of(frame, sizeof frame), &found);
+}
+
 static void test_words(void **state)
 {
     (void)state;
-    uint8_t word[DIVERGENCE_WORD_SIZE + 1] = {0};
-    const struct store_position position = {70000, 3, UINT64_C(0x123456789abcdef0)};
-    struct store_position found;
-    bool asks = false;
-    divergence_word_encode(position, true, word);
-    assert_true(divergence_word_decode(bytes_of(word, DIVERGENCE_WORD_SIZE), &found, &asks));
-    assert_true(asks);
-    assert_int_equal(found.index, position.index);
-    assert_int_equal(found.since, position.since);
-    assert_int_equal(found.hash, position.hash);
-    for (size_t size = 0; size <= sizeof word; size++)
+    uint8_t frame[DIVERGENCE_WORD_SIZE + 1] = {0};
+    const struct divergence_word word = {true, 9, {70000, 3, UINT64_C(0x123456789abcdef0)}};
+    struct divergence_word found = {0};
+    divergence_word_encode(&word, frame);
+    assert_true(divergence_word_decode(bytes_of(frame, DIVERGENCE_WORD_SIZE), &found));
+    assert_true(found.asks);
+    assert_int_equal(found.term, word.term);
+    assert_int_equal(found.position.index, word.position.index);
+    assert_int_equal(found.position.since, word.position.since);
+    assert_int_equal(found.position.hash, word.position.hash);
+    for (size_t size = 0; size <= sizeof frame; size++)
         if (size != DIVERGENCE_WORD_SIZE)
-            assert_false(divergence_word_decode(bytes_of(word, size), &found, &asks));
-    word[0]++;      /* hashed otherwise */
-    assert_false(divergence_word_decode(bytes_of(word, DIVERGENCE_WORD_SIZE), &found, &asks));
-    divergence_word_encode((struct store_position){2, 3, 1}, false, word);
-    assert_false(divergence_word_decode(bytes_of(word, DIVERGENCE_WORD_SIZE), &found, &asks));
-    divergence_word_encode((struct store_position){0, 0, 1}, false, word);
-    assert_false(divergence_word_decode(bytes_of(word, DIVERGENCE_WORD_SIZE), &found, &asks));
-    divergence_word_encode(position, false, word);
-    word[1] = 2;
-    assert_false(divergence_word_decode(bytes_of(word, DIVERGENCE_WORD_SIZE), &found, &asks));
+            assert_false(divergence_word_decode(bytes_of(frame, size), &found));
+    frame[1] = 2;
+    assert_false(divergence_word_decode(bytes_of(frame, DIVERGENCE_WORD_SIZE), &found));
+    frame[1] = 0;
+    assert_true(divergence_word_decode(bytes_of(frame, DIVERGENCE_WORD_SIZE), &found));
+    frame[0]++;     /* hashed otherwise */
+    assert_false(divergence_word_decode(bytes_of(frame, DIVERGENCE_WORD_SIZE), &found));
+    assert_true(reads(&(struct divergence_word){false, 9, {3, 3, 1}}));
+    assert_false(reads(&(struct divergence_word){false, 9, {2, 3, 1}}));
+    assert_false(reads(&(struct divergence_word){false, 9, {0, 0, 1}}));
 }
 
 /* More ids than can be members have spoken: nothing is written beyond the table. */
@@ -253,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_learners),
         cmocka_unit_test(test_two),
         cmocka_unit_test(test_one_voter),
+        cmocka_unit_test(test_a_store_of_before),
         cmocka_unit_test(test_patience),
         cmocka_unit_test(test_doubt_ends),
         cmocka_unit_test(test_what_cannot_be_compared),
