@@ -6,37 +6,62 @@
 # which keep most of it from being done twice even where a repeat is taken for something new. So there are
 # plain puts beside them (puts.c), through c's socket: only the sessions keep those from it.
 #
-# Who is told at once repeats nothing. So c is frozen in instants in which something of it is decided that it has
-# not heard of, for longer than its patience: what it does first afterwards is to ask again.
+# Who is told at once repeats nothing. So c is made deaf until something of it is done that it has not been told
+# of, and is cut off then, so that it asks again only after what is done to the others: three hosts of a fleet.
 #
 # With so long a timeo a call waits, and does not give up, for as long as this takes.
-OPTIONS="-o timeo=200s"
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/three.sh"
-workers=4 kills=3 naps=3
-[ -z "$FULL" ] || kills=20 naps=40
+need_command ip nsenter
+hosts="a b c" workers=4 kills=3 times=3
+[ -z "$FULL" ] || kills=20 times=40
 notes=$work/notes
 writers='' putter='' puts=$work/puts
+FLEET=$work/fleet
+CONCORDFS=$work/patient
+export FLEET CONCORDFS
+printf '#!/bin/sh\n[ "$1" != mount ] || { shift; set -- mount -o timeo=200s "$@"; }\nexec %s "$@"\n' \
+    "'$program'" >"$CONCORDFS"
+chmod +x "$CONCORDFS"
+fleet() { sh "$SRCDIR/contrib/fleet" "$@" >>"$log" 2>&1 </dev/null || fail "contrib/fleet $*"; }
 
 end() {
+    status_of_test=$1
+    trap - EXIT TERM INT
     set +e
-    kill -CONT "$(pid_of c)" 2>/dev/null
-    end_hosts
-    wait
-    clean_up "$1"
+    for pid in $writers $putter; do kill -9 "$pid" 2>/dev/null; done
+    for host in $hosts; do cat "$(data_of "$host")/log" >>"$log" 2>/dev/null; done
+    sh "$SRCDIR/contrib/fleet" down >>"$log" 2>&1
+    clean_up "$status_of_test"
+}
+trap 'end $?' EXIT
+fail() {
+    KEEP=1
+    die "$*"
 }
 
+at() { echo "$FLEET/$1"; }
+data_of() { echo "$FLEET/.fleet/$1"; }
+leader() { "$program" member list --data "$(data_of a)" | awk '/ leader/ { print $2 }'; }
 # Host a or b, so that the saver is not the leader.
 other_leads() {
-    victim=$(leader a) tries=0
+    victim=$(leader) tries=0
     while [ "$victim" = c ] || [ -z "$victim" ]; do
         tries=$((tries + 1))
         [ "$tries" -lt 100 ] || fail "neither a nor b leads"
         "$program" member --data "$(data_of a)" transfer a >/dev/null 2>&1 || sleep 0.1
-        victim=$(leader a)
+        victim=$(leader)
     done
 }
-leader() { "$program" member list --data "$(data_of "$1")" | awk '/ leader/ { print $2 }'; }
+all_serve() {
+    tries=0
+    for host in $hosts; do
+        until timeout -s KILL 3 ls "$(at "$host")" >/dev/null 2>&1; do
+            tries=$((tries + 1))
+            [ "$tries" -lt 300 ] || fail "$host does not serve"
+            sleep 0.1
+        done
+    done
+}
 acknowledged() { cat "$notes".[0-9]* | awk '{ sum += $1 } END { print sum + 0 }'; }
 all_notes() { cat "$notes".[0-9]* "$puts".[0-9]*; }
 until_more() { # TEXT: each of the writers has gone on, twice
@@ -51,10 +76,13 @@ until_more() { # TEXT: each of the writers has gone on, twice
         sleep 0.05
     done
 }
-stop() { # HOST..: in order, at once
-    for host in "$@"; do "$program" umount "$(at "$host")" || wrong "umount of $host ended with $?"; done
-    for host in "$@"; do wait "$(pid_of "$host")" || wrong "$host ended with $?"; done
-    for host in "$@"; do
+both_stop() {
+    for host in a b; do
+        daemon_of_host=$(cat "$(data_of "$host")/lock")
+        "$program" umount "$(at "$host")" || wrong "umount of $host ended with $?"
+        while kill -0 "$daemon_of_host" 2>/dev/null; do sleep 0.01; done
+    done
+    for host in a b; do
         # Entries that were not decided may be left; of others the mark says that the tables have them.
         "$program" wal dump "$(data_of "$host")" | awk '
             $3 == "mark" { sub(/.* index=/, ""); mark = $1 + 0 }
@@ -62,9 +90,11 @@ stop() { # HOST..: in order, at once
             END { exit !mark || commit > mark }' || wrong "the tables of $host are not all that it has"
     done
 }
-both_again() {
-    start a
-    start b
+both_start() {
+    fleet start a &
+    starting=$!
+    fleet start b
+    wait "$starting" || fail "a does not start"
 }
 
 # --- plain puts: NAME of what happens meanwhile ---
@@ -92,7 +122,7 @@ end_puts() {
 
 # --- c hears nothing of what it asked for ---
 
-# What a has of c's that c was not told of, as of an instant in which c is frozen.
+# What a has of c's that c was not told of.
 is_untold() { # log | puts
     case $1 in
     log) [ "$(wc -l <"$(at a)/once/log")" -gt "$(acknowledged)" ] ;;
@@ -101,38 +131,39 @@ is_untold() { # log | puts
     done | grep -q found ;;
     esac
 }
-# Until that is there, for as long as c waits for an answer before it asks again, and somewhat longer.
-freeze_c() { # log | puts
+deafen_c() { # WORD..: until a has something of each that c has not heard of
     tries=0
     while :; do
-        kill -STOP "$(pid_of c)"
-        sleep 0.3
-        ! is_untold "$1" || break
-        wake_c
+        other_leads
+        fleet cut a c --one-way
+        fleet cut b c --one-way
+        sleep 0.1
+        untold=yes
+        for word in "$@"; do is_untold "$word" || untold=no; done
+        [ "$untold" = no ] || break
+        fleet heal
         tries=$((tries + 1))
-        [ "$tries" -lt 100 ] || fail "c is told of everything at once"
-        sleep "0.$(printf %03d $((tries * 37 % 400)))"
+        [ "$tries" -lt 100 ] || fail "c is told of everything"
+        until_more "before c is deaf"
     done
-    sleep 0.4
 }
-wake_c() { kill -CONT "$(pid_of c)"; }
 
-form
+fleet 3
 mkdir "$(at c)/once"
 : >"$(at c)/once/log"
 for worker in $(seq 0 $((workers - 1))); do printf '%012d\n' 0 >"$notes.$worker"; done
 "$(compiled once)" "$workers" "$(at c)/once" "$notes" >"$work/said" 2>&1 &
 writers=$!
 
-# --- c sleeps, and what it asked for is done meanwhile ---
+# --- c is deaf, and asks for everything again ---
 
-begin_puts asleep
+begin_puts deaf
 until_more "at first"
-for nap in $(seq "$naps"); do
-    other_leads
-    freeze_c puts
-    wake_c
-    until_more "after nap $nap"
+for time in $(seq "$times"); do
+    deafen_c puts
+    sleep 0.7
+    fleet heal
+    until_more "deaf for the time $time"
 done
 end_puts
 
@@ -140,30 +171,32 @@ end_puts
 
 begin_puts killed
 for kill in $(seq "$kills"); do
-    other_leads
     until_more "before kill $kill"
-    [ $((kill % 2)) = 1 ] || freeze_c puts
-    kill_hosts "$victim"
-    wake_c
+    deafen_c puts
+    fleet isolate c
+    fleet kill "$victim"
+    fleet heal
     until_more "after kill $kill"
-    start "$victim"
-    until_serves "$victim" "$(now_ms)"
+    fleet start "$victim"
+    all_serve
 done
 end_puts
 
 # --- the others start again, from their tables alone ---
 
 begin_puts restarted
-until_more "before the others stop"
-freeze_c puts
-stop a b
-wake_c
-sleep 1
-all_notes >"$work/without"
-both_again
-until_more "after the others started again"
-cmp "$work/without" "$work/before" || wrong "saves without a quorum"
-for host in a b; do until_serves "$host" "$(now_ms)"; done
+for time in $(seq "$times"); do
+    until_more "before the others stop"
+    deafen_c puts
+    fleet isolate c
+    all_notes >"$work/before"
+    both_stop
+    both_start
+    all_notes | cmp - "$work/before" || wrong "saves without a quorum"
+    fleet heal
+    until_more "after the others started again, time $time"
+    all_serve
+done
 end_puts
 
 # --- c is given a state in which what it asked for is done ---
@@ -192,17 +225,16 @@ put_more_than_is_kept() { # INDEX
 applied_by_a() { awk '$1 == "applied:" { print $2 }' "$(at a)/.fs/status"; }
 for restart in no yes; do
     begin_puts "installed-$restart"
-    other_leads
     until_more "before a state is fetched"
-    freeze_c log
+    deafen_c log puts
+    fleet isolate c
     before=$(applied_by_a)
     put_more_than_is_kept "$before"
     [ "$restart" = no ] || {
-        stop a b
-        both_again
-        for host in a b; do until_serves "$host" "$(now_ms)"; done
+        both_stop
+        both_start
     }
-    wake_c
+    fleet heal
     until_more "after a state was fetched"
     if was_installed "$before"; then
         say "restart: $restart, a state was fetched"
