@@ -3,7 +3,7 @@
 #     . "$(dirname "$0")/lib.sh"
 #     . "$(dirname "$0")/three.sh"
 #
-# It takes them away at the end, however the test ends. OPTIONS: for each first start.
+# It takes them away at the end, however the test ends.
 #
 #   form                        the three begin, and serve; $(at HOST)/serves is there from then on
 #   at, data_of, pid_of HOST    its mount, its data folder, its daemon
@@ -51,7 +51,7 @@ start() { # HOST
     first=
     [ -e "$(data_of "$1")/identity" ] || first="--name $1 --cluster $list"
     # shellcheck disable=SC2086
-    "$program" mount -f --data "$(data_of "$1")" $first ${OPTIONS-} "$(at "$1")" >>"$work/$1/log" 2>&1 &
+    "$program" mount -f --data "$(data_of "$1")" $first "$(at "$1")" >>"$work/$1/log" 2>&1 &
     echo $! >"$work/$1/pid"
     now_ms >"$work/$1/started"
 }
