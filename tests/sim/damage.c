@@ -281,6 +281,14 @@ void damage_spare_log(struct world *world)
 
 /* ---- what a damaged host must do ---- */
 
+/* The start came to the damage: it did not ask in vain, or meet another fault, before. */
+static bool met_damage(const struct sim_host *host)
+{
+    return host->state == HOST_REFUSED ||
+           (host->state == HOST_DOWN && strstr(host->last_refusal, "wal/") &&
+            !strstr(host->last_refusal, "made to fail at call"));
+}
+
 void damage_check_start(struct world *world, struct sim_host *host)
 {
     bool is_damaged = world->damaged & ~world->emptied & bit(host->number);
@@ -290,7 +298,7 @@ void damage_check_start(struct world *world, struct sim_host *host)
     else if (host->state == HOST_REFUSED && !is_damaged && !(world->emptied & bit(host->number)))
         world_fail(world, "host %" PRIu64 " was refused and nothing had damaged it: %s",
                    host->number, host->last_refusal);
-    else if (host->state != HOST_UP && (world->damaged_logs & bit(host->number)) &&
+    else if (met_damage(host) && (world->damaged_logs & bit(host->number)) &&
              (!strstr(host->last_refusal, "wal/") || !strstr(host->last_refusal, "offset")))
         world_fail(world, "host %" PRIu64 " was refused without file and offset: %s", host->number,
                    host->last_refusal);
