@@ -7,6 +7,8 @@
 #define SECOND_NS INT64_C(1000000000)
 #define ALONE_TIMEOUT_NS (KV_ALONE_MS * INT64_C(1000000))
 #define PAST_TIMEOUT_NS (86400 * SECOND_NS)     /* the past does not change */
+#define BELIEF_MAX_MS 60000     /* well above any live timeout, which begins when the kernel has the answer: the
+                                   process may stand still before */
 #define GLANCE_TIMEOUT_NS 1     /* attributes that the walk's own permission checks and stat may use */
 
 /* ---- how long ---- */
@@ -18,6 +20,11 @@ static int64_t live_timeout(struct fs *fs)
     if (fs->options.reads == FS_READS_LOCAL)
         return SECOND_NS;
     return fs_status(fs)->alone ? ALONE_TIMEOUT_NS : 0;
+}
+
+bool cache_may_believe_names(const struct fs *fs)
+{
+    return fs->names_believed_ms && fs_now_ms() < fs->names_believed_ms + BELIEF_MAX_MS;
 }
 
 /* What has changed since that revision was read has been told to the kernel, maybe before an answer that
@@ -36,7 +43,10 @@ int64_t cache_entry_timeout(struct fs *fs, const struct node *node, kv_rev read)
     case NODE_SNAPSHOTS:
     case NODE_LIVE: break;
     }
-    return is_passed(fs, read) ? 0 : live_timeout(fs);
+    int64_t timeout = is_passed(fs, read) ? 0 : live_timeout(fs);
+    if (timeout)
+        fs->names_believed_ms = fs_now_ms();
+    return timeout;
 }
 
 int64_t cache_attr_timeout(struct fs *fs, const struct node *node, kv_rev read)
@@ -82,7 +92,7 @@ static void forget_name(struct fs *fs, const struct node *node)
 {
     uint8_t room[NAME_SIZE_MAX];
     struct bytes name;
-    if (notify_name_of(node, room, &name))
+    if (cache_may_believe_names(fs) && notify_name_of(node, room, &name))
         notify_entry(fs, node->parent->id, name);
 }
 

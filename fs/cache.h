@@ -10,6 +10,10 @@
 int64_t cache_entry_timeout(struct fs *fs, const struct node *node, kv_rev read);
 int64_t cache_attr_timeout(struct fs *fs, const struct node *node, kv_rev read);
 
+/* Whether the kernel may believe a name of the live tree at all. Strict mounts of several members answer none
+ * that it may: there is nothing to forget, and no note that would wait for the directory's lock. */
+bool cache_may_believe_names(const struct fs *fs);
+
 /* Remembers that the kernel is being told this of node. */
 void cache_told(struct node *node, const struct fs_file *file);
 /* Whether size, mode or owner of what is served now differ from what the kernel was told. */

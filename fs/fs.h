@@ -69,6 +69,8 @@ struct fs {
     struct list timers;                 /* by at_ms */
     struct list streams;                /* stream.c: open .fs/watch */
     struct list texts;                  /* control.c: other open control files */
+    int64_t names_believed_ms;          /* cache.c: when the kernel was last told a name that it may believe;
+                                           0: never */
     struct kv_observer observer;        /* cache.c, and the two that follow */
     kv_rev changed_revision;            /* of the last change of somebody else */
     struct {

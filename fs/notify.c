@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "fs/cache.h"
 #include "fs/replay.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
@@ -297,7 +298,7 @@ static void push_node_locked(struct notify *notify, const struct node *node)
     struct bytes name;
     uint8_t room[NAME_SIZE_MAX];
     push_locked(notify, item_new(ITEM_ATTR, node->id, 0, BYTES_EMPTY));
-    if (notify_name_of(node, room, &name))
+    if (cache_may_believe_names(notify->fs) && notify_name_of(node, room, &name))
         push_locked(notify, item_new(ITEM_ENTRY, 0, node->parent->id, name));
     if (!notify->replay || !node->parent)
         return;

@@ -16,6 +16,14 @@ static int setup(void **state)
     return 0;
 }
 
+/* A strict mount of a cluster of several, which believes nothing. */
+static int setup_company(void **state)
+{
+    setup(state);
+    ((struct sim_mount *)*state)->direct.status.alone = false;
+    return 0;
+}
+
 static int teardown(void **state)
 {
     sim_mount_release(*state);
@@ -57,6 +65,19 @@ static void test_changes_elsewhere_are_told(void **state)
     assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT), names);
     kv_direct_other_delete(&mount->direct, "/f");
     assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT), names + 1);
+}
+
+/* Where there is nothing to forget, no note waits for the lock of a directory. */
+static void test_unbelieved_names_are_not_forgotten(void **state)
+{
+    struct sim_mount *mount = *state;
+    uint64_t node;
+    kv_direct_other_put(&mount->direct, "/f", "1");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "f", &node), 0);
+    kv_direct_other_delete(&mount->direct, "/f");
+    mount->direct.observer->reset(mount->direct.observer);
+    assert_true(count_notes(mount, KERNEL_NOTE_ATTR, NODE_ROOT) >= 1);
+    assert_int_equal(count_notes(mount, KERNEL_NOTE_ENTRY, NODE_ROOT), 0);
 }
 
 /* A name comes and another goes; what the directories above show changes, too. */
@@ -202,11 +223,13 @@ static void test_repeated_notes_are_one(void **state)
 }
 
 #define WITH_MOUNT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define IN_COMPANY(test) cmocka_unit_test_setup_teardown(test, setup_company, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_MOUNT(test_changes_elsewhere_are_told),
+        IN_COMPANY(test_unbelieved_names_are_not_forgotten),
         WITH_MOUNT(test_renames_elsewhere_are_told),
         WITH_MOUNT(test_a_reset_forgets_everything),
         WITH_MOUNT(test_an_overtaken_answer_is_not_kept),
