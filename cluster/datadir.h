@@ -9,6 +9,7 @@
  *   DATA/store/     the store: LevelDB's folder, until a store arrives from another member; that one has
  *                   a folder store-N, which the file DATA/current names then (mvcc/home.h, which also
  *                   has DATA/arrival, DATA/verdict and DATA/copies/)
+ *   DATA/mount      who serves which mount (fs/mount_note.h)
  *   DATA/sock       the local socket   DATA/log      what the daemon says when in the background
  *
  * A folder counts as a member's once its identity stands; before that nothing in it was promised to

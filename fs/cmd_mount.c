@@ -19,6 +19,7 @@
 #include "cluster/datadir.h"
 #include "cluster/loop_uv.h"
 #include "fs/fs.h"
+#include "fs/mount_note.h"
 #include "fs/mount_options.h"
 #include "fs/mountpoint.h"
 #include "fs/notify.h"
@@ -176,6 +177,9 @@ static enum err_code open_kernel(struct mount *mount, struct err *err)
         .cache_symlinks = options->fs.read_only, .debug = options->debug};
     enum err_code code = kernel_open(&mount->kernel, &kernel_options, mount->fs, err);
     free(fsname);
+    struct err unnoted;
+    if (code == ERR_OK && mount_note_write(mount->data_path, mount->mountpoint, &unnoted) != ERR_OK)
+        say(mount, unnoted.text);
     return code == ERR_OK ? fs_attach(mount->fs, mount->kernel, err) : code;
 }
 
@@ -313,17 +317,17 @@ static int parse(struct mount *mount, int argc, char **argv, bool *ret_done)
 
 static enum err_code choose_paths(struct mount *mount, const char *directory, struct err *err)
 {
-    enum err_code code = mountpoint_prepare(directory, &mount->mountpoint, err);
-    if (code != ERR_OK)
-        return code;
     mount->data_path = mount->options.data_path ? daemon_absolute_path(mount->options.data_path)
                                                 : datadir_default();
     if (!mount->data_path)
         return err_set(err, ERR_INVALID, "no data folder is named, and there is no $HOME");
-    if (mountpoint_holds(mount->mountpoint, mount->data_path))
-        return err_set(err, ERR_INVALID, "the data folder \"%s\" lies in its own mount \"%s\"",
+    enum err_code code = mount_note_let_go(mount->data_path, err);
+    if (code == ERR_OK)
+        code = mountpoint_prepare(directory, &mount->mountpoint, err);
+    if (code == ERR_OK && mountpoint_holds(mount->mountpoint, mount->data_path))
+        code = err_set(err, ERR_INVALID, "the data folder \"%s\" lies in its own mount \"%s\"",
                        mount->data_path, mount->mountpoint);
-    return ERR_OK;
+    return code;
 }
 
 int cmd_mount(int argc, char **argv)

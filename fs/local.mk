@@ -11,6 +11,7 @@ libfs_a_SOURCES = \
 	fs/kernel.h fs/kernel_fuse.c \
 	fs/layout.c fs/layout.h \
 	fs/make.c fs/make.h \
+	fs/mount_note.c fs/mount_note.h \
 	fs/mount_options.c fs/mount_options.h \
 	fs/mountpoint.c fs/mountpoint.h \
 	fs/nodes.c fs/nodes.h \

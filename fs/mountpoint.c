@@ -37,31 +37,44 @@ static void unescape(char *text)
 }
 
 /* A line: id parent major:minor root mountpoint options... - type source options. */
-static bool line_is_ours(char *line, const char *path)
+static bool line_is_ours(char *line, const char *path, unsigned *ret_minor)
 {
     char *place = line, *field = NULL;
-    for (int i = 0; i < 5; i++)
+    unsigned minor = 0;
+    for (int i = 0; i < 5; i++) {
         if (!(field = strsep(&place, " ")))
             return false;
+        if (i == 2 && sscanf(field, "%*u:%u", &minor) != 1)
+            return false;
+    }
     char *type = place ? strstr(place, " - ") : NULL;
     if (!type || strncmp(type + 3, OUR_TYPE " ", strlen(OUR_TYPE) + 1) != 0)
         return false;
     unescape(field);
-    return strcmp(field, path) == 0;
+    if (strcmp(field, path) != 0)
+        return false;
+    *ret_minor = minor;
+    return true;
 }
 
-bool mountpoint_is_ours(const char *path)
+bool mountpoint_device(const char *path, unsigned *ret_minor)
 {
     FILE *file = fopen("/proc/self/mountinfo", "re");
     char *line = NULL;
     size_t room = 0;
     bool found = false;
-    while (file && !found && getline(&line, &room, file) > 0)
-        found = line_is_ours(line, path);
+    while (file && getline(&line, &room, file) > 0)
+        found |= line_is_ours(line, path, ret_minor);       /* the last one lies above */
     free(line);
     if (file)
         fclose(file);
     return found;
+}
+
+bool mountpoint_is_ours(const char *path)
+{
+    unsigned minor;
+    return mountpoint_device(path, &minor);
 }
 
 /* ---- paths ---- */

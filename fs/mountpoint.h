@@ -15,6 +15,8 @@ bool mountpoint_holds(const char *folder, const char *path);
 
 /* Whether a filesystem of ours is mounted on this absolute path (in /proc/self/mountinfo). */
 bool mountpoint_is_ours(const char *path);
+/* Likewise, and the minor number of its device. */
+bool mountpoint_device(const char *path, unsigned *ret_minor);
 
 /* Takes the mount away. lazy: also while it is in use, or dead. INVALID: nothing of ours is there; BUSY;
  * IO with the reason. */

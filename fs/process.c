@@ -85,16 +85,35 @@ static const char *stat_field(const char *text, int field)
     return place;
 }
 
-static uint64_t read_start(pid_t group)
+enum life { LIFE_NONE, LIFE_RUNS, LIFE_STUCK, LIFE_ENDED };
+
+/* *ret_start is when it began, unless there is none. */
+static enum life life_of(pid_t group, uint64_t *ret_start)
 {
     char text[1024];
     if (!read_proc(group, "stat", text, sizeof(text)))
-        return 0;
+        return LIFE_NONE;
     const char *state = stat_field(text, STAT_STATE), *threads = stat_field(text, STAT_THREADS);
     const char *start = stat_field(text, STAT_START);
-    if (!start || ((*state == 'Z' || *state == 'X') && strtoull(threads, NULL, 10) <= 1))
-        return 0;
-    return strtoull(start, NULL, 10);
+    if (!start)
+        return LIFE_NONE;
+    *ret_start = strtoull(start, NULL, 10);
+    if (*state != 'Z' && *state != 'X')
+        return LIFE_RUNS;
+    return strtoull(threads, NULL, 10) > 1 ? LIFE_STUCK : LIFE_ENDED;
+}
+
+uint64_t process_start(pid_t group)
+{
+    uint64_t start = 0;
+    enum life life = life_of(group, &start);
+    return life == LIFE_RUNS || life == LIFE_STUCK ? start : 0;
+}
+
+bool process_is_stuck(pid_t group, uint64_t start)
+{
+    uint64_t found = 0;
+    return life_of(group, &found) == LIFE_STUCK && found == start;
 }
 
 int process_core_of(pid_t thread)
@@ -128,7 +147,7 @@ static uint64_t system_start_of(struct process_door *door, pid_t group)
         return place->start;
     forget_start(place);
     int fd = (int)syscall(SYS_pidfd_open, group, 0);
-    uint64_t start = read_start(group);
+    uint64_t start = process_start(group);
     if (fd >= 0 && start && still_runs(fd))
         *place = (struct known_start){fd, group, start};
     else if (fd >= 0)

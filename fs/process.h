@@ -40,6 +40,11 @@ bool process_has(struct process_door *door, const struct process *process, pid_t
 /* Whether the process has ended. An unknown one, or one without a start time, counts as gone. */
 bool process_is_gone(struct process_door *door, const struct process *process);
 
+/* When the process with this number began, as start_of; asks /proc each time. */
+uint64_t process_start(pid_t group);
+/* Whether the process that began then has died, and a thread of it has not come back from the kernel. */
+bool process_is_stuck(pid_t group, uint64_t start);
+
 /* The core a thread runs on, or ran on last; negative: unknown. Costs 10 us. */
 int process_core_of(pid_t thread);
 

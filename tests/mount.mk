@@ -37,6 +37,15 @@ tests_mount_ledger_LDADD = libbase.a
 tests_mount_puts_LDADD = $(tests_mount_elsewhere_LDADD)
 tests_mount_threads_LDADD = -lpthread
 
+# Preloaded, too.
+tests/mount/stall.so: tests/mount/stall.c
+	@$(MKDIR_P) tests/mount
+	$(AM_V_CCLD)$(CC) -std=c11 -D_GNU_SOURCE -Wall -Wextra -O2 -g -fPIC -shared -o $@ \
+	  $(srcdir)/tests/mount/stall.c -ldl
+check_DATA += tests/mount/stall.so
+CLEANFILES += tests/mount/stall.so
+EXTRA_DIST += tests/mount/stall.c
+
 MOUNT_TESTS = \
 	tests/mount/00-ledger.sh \
 	tests/mount/01-mount.sh \
@@ -65,6 +74,7 @@ MOUNT_TESTS = \
 	tests/mount/81-power.sh \
 	tests/mount/82-fleet-kills.sh \
 	tests/mount/83-exactly-once.sh \
+	tests/mount/84-stuck.sh \
 	tests/mount/90-fleet-check.sh
 dist_check_SCRIPTS += $(MOUNT_TESTS)
 EXTRA_DIST += tests/README.md tests/mount/lib.sh tests/mount/three.sh tests/mount/tree.sh tests/mount/crash-loop \
