@@ -256,7 +256,8 @@ static raft_id next_voter(struct node *node)
 
 /* Those who follow say within a period or so that they lack a store: two that do would hand over to each
  * other for ever. Where nobody takes over, any voter's store will do: one that has a store may know already that
- * it was removed, which this leader cannot. */
+ * it was removed, which this leader cannot. If it was told that it was removed itself, those who know do not
+ * hear it any more, and those who hear it let nobody else lead: then it ceases to. */
 static void lead_turn(struct node *node)
 {
     struct transfer *transfer = &node->transfer;
@@ -273,7 +274,11 @@ static void lead_turn(struct node *node)
         transfer->handed_to = to;
         node_core_failed(node, raft_transfer_leader(node->raft, to));
     }
-    if (transfer->led_turns > 2 * LED_TURNS)
+    if (transfer->led_turns <= 2 * LED_TURNS)
+        return;
+    if (to == RAFT_NOBODY && node->is_removed)
+        node_core_failed(node, raft_step_down(node->raft));
+    else
         (void)!transfer_say(node, next_voter(node), TRANSFER_KIND_WANTED, BYTES_EMPTY);
 }
 
