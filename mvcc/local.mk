@@ -24,6 +24,7 @@ libmvcc_a_SOURCES = \
 	mvcc/order.c mvcc/order.h \
 	mvcc/quota.c mvcc/quota.h \
 	mvcc/range.c mvcc/range.h \
+	mvcc/reading.c \
 	mvcc/rename.c mvcc/rename.h \
 	mvcc/replace.c \
 	mvcc/revision.h \

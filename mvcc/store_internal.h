@@ -102,6 +102,9 @@ enum err_code store_identity_matches(const char *what, uint64_t have, uint64_t w
                                      struct err *err) MUST_USE;
 /* Into the batch. */
 void store_identity_put(struct store *store, const struct store_options *options);
+/* The state, where a look for its row ended with found. CORRUPT: it is missing or damaged. */
+enum err_code store_state_found(enum err_code found, struct bytes row, struct store_state *ret,
+                                struct err *err) MUST_USE;
 /* State and configuration alone, or everything there is to load. CORRUPT, IO. */
 enum err_code store_load_state(struct store *store, struct err *err) MUST_USE;
 enum err_code store_load(struct store *store, struct err *err) MUST_USE;
