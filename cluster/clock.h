@@ -5,8 +5,7 @@
 
 #include <stdint.h>
 
-#define NS_PER_MS 1000000LL
-#define NS_PER_S 1000000000LL
+#include "proto/base/limits.h"
 
 struct clock {
     int64_t (*monotonic_ns)(struct clock *clock);   /* never goes back; for timeouts */

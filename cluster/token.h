@@ -16,7 +16,7 @@
 #include "proto/base/limits.h"
 
 #define INLINE_SLOW_REST 16             /* no inline work for so many times what a slow piece took */
-#define INLINE_SLOW_REST_MAX_NS 1000000000LL
+#define INLINE_SLOW_REST_MAX_NS NS_PER_S
 
 struct token {
     bool held;

@@ -4,9 +4,8 @@
 #include "fs/snapshot.h"
 #include "proto/base/check.h"
 
-#define SECOND_NS INT64_C(1000000000)
-#define ALONE_TIMEOUT_NS (KV_ALONE_MS * INT64_C(1000000))
-#define PAST_TIMEOUT_NS (86400 * SECOND_NS)     /* the past does not change */
+#define ALONE_TIMEOUT_NS (KV_ALONE_MS * NS_PER_MS)
+#define PAST_TIMEOUT_NS (86400 * NS_PER_S)     /* the past does not change */
 #define BELIEF_MAX_MS 60000     /* well above any live timeout, which begins when the kernel has the answer: the
                                    process may stand still before */
 #define GLANCE_TIMEOUT_NS 1     /* attributes that the walk's own permission checks and stat may use */
@@ -18,7 +17,7 @@
 static int64_t live_timeout(struct fs *fs)
 {
     if (fs->options.reads == FS_READS_LOCAL)
-        return SECOND_NS;
+        return NS_PER_S;
     return fs_status(fs)->alone ? ALONE_TIMEOUT_NS : 0;
 }
 
@@ -39,7 +38,7 @@ int64_t cache_entry_timeout(struct fs *fs, const struct node *node, kv_rev read)
     switch (node->kind) {
     case NODE_PAST: return PAST_TIMEOUT_NS;
     case NODE_CONTROL_DIRECTORY:
-    case NODE_CONTROL_FILE: return SECOND_NS;
+    case NODE_CONTROL_FILE: return NS_PER_S;
     case NODE_SNAPSHOTS:
     case NODE_LIVE: break;
     }
@@ -54,7 +53,7 @@ int64_t cache_attr_timeout(struct fs *fs, const struct node *node, kv_rev read)
     if (node->kind == NODE_PAST)
         return PAST_TIMEOUT_NS;
     if (node->kind == NODE_CONTROL_DIRECTORY || node->kind == NODE_CONTROL_FILE)
-        return SECOND_NS;
+        return NS_PER_S;
     if (node->handle_count || node->commits || is_passed(fs, read))
         return 0;                               /* who asks decides what is shown */
     int64_t timeout = live_timeout(fs);

@@ -379,7 +379,7 @@ static void wait_until_free(const char *data)
     int fd = open(path, O_RDWR | O_CLOEXEC);
     int64_t until = fs_now_ms() + UMOUNT_WAIT_MS;
     while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && fs_now_ms() < until)
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 10 * NS_PER_MS}, NULL);
     if (fd >= 0)
         close(fd);
     free(path);

@@ -20,7 +20,7 @@ static void forget_oldest(struct handles *handles)
 /* Time, a number, and as much of the file's own name as a file name may hold. */
 static void make_name(struct handles *handles, struct conflict *conflict)
 {
-    time_t seconds = (time_t)(conflict->time / 1000000000);
+    time_t seconds = (time_t)(conflict->time / NS_PER_S);
     struct tm utc = {0};
     gmtime_r(&seconds, &utc);
     size_t size = strftime(conflict->name, sizeof(conflict->name), "%Y-%m-%dT%H:%M:%SZ", &utc);

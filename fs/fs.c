@@ -17,14 +17,14 @@ int64_t fs_now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / NS_PER_MS;
 }
 
 static int64_t coarse_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / NS_PER_MS;
 }
 
 const struct kv_status *fs_status(struct fs *fs)
@@ -40,7 +40,7 @@ const struct kv_status *fs_status(struct fs *fs)
 bool fs_quorum_is_lost(struct fs *fs)
 {
     const struct kv_status *status = fs_status(fs);
-    return !status->has_quorum && status->quorum_lost_ns >= fs->options.timeo_ms * 1000000;
+    return !status->has_quorum && status->quorum_lost_ns >= fs->options.timeo_ms * NS_PER_MS;
 }
 
 int64_t fs_election_wait_ms(const struct fs *fs)

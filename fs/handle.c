@@ -16,7 +16,7 @@ kv_time handle_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (kv_time)now.tv_sec * 1000000000 + now.tv_nsec;
+    return layout_time(now);
 }
 
 void meta_copy(struct meta *to, const struct meta *from, struct arena *arena)

@@ -23,7 +23,6 @@
 #define WRITE_SIZE_MAX (1 * MIB)        /* one WRITE for most files */
 #define REQUESTS_PER_TURN 64            /* taken before the loop looks at anything else */
 #define BACKGROUND_REQUESTS 64
-#define NS_PER_S 1000000000.0
 
 struct kernel_fuse {
     struct kernel kernel;

@@ -104,11 +104,11 @@ void layout_virtual(const struct layout *layout, uint64_t ino, mode_t mode, size
 mode_t layout_type_of(enum meta_type type);     /* S_IFREG ... */
 static inline struct timespec layout_timespec(kv_time time)
 {
-    return (struct timespec){time / 1000000000, time % 1000000000};
+    return (struct timespec){time / NS_PER_S, time % NS_PER_S};
 }
 static inline kv_time layout_time(struct timespec time)
 {
-    return (kv_time)time.tv_sec * 1000000000 + time.tv_nsec;
+    return (kv_time)time.tv_sec * NS_PER_S + time.tv_nsec;
 }
 
 #endif

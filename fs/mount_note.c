@@ -12,6 +12,7 @@
 
 #include "fs/mountpoint.h"
 #include "fs/process.h"
+#include "proto/base/limits.h"
 #include "proto/base/mem.h"
 
 #define NOTE_SIZE_MAX 8192
@@ -100,7 +101,7 @@ enum err_code mount_note_let_go(const char *data, struct err *err)
             return err_set(err, ERR_BUSY,
                            "process %d was killed while it served \"%s\", and the kernel still holds it",
                            note.process, note.mountpoint);
-        nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * NS_PER_MS}, NULL);
     }
     return ERR_OK;
 }

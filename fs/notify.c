@@ -157,7 +157,7 @@ static bool wait_for_more(struct notify *notify)
         return true;
     }
     int64_t due = replay_look_due_ms(notify->replay);
-    struct timespec until = {due / 1000, due % 1000 * 1000000};
+    struct timespec until = {due / 1000, due % 1000 * NS_PER_MS};
     return fs_now_ms() < due &&
            pthread_cond_timedwait(&notify->wake, &notify->mutex, &until) == 0;
 }

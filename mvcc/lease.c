@@ -12,7 +12,6 @@
 #include "proto/base/mutant.h"
 
 #define TABLE_SIZE_FIRST 64             /* a power of two */
-#define SECOND_NS 1000000000LL
 #define NOT_IN_HEAP SIZE_MAX
 /* Of those that a change of leader has thrown together; the rest of the rate is for others. */
 #define SPREAD_RATE (LEASE_EXPIRE_RATE * 3 / 4)
@@ -196,7 +195,7 @@ static int64_t later(int64_t from_ns, int64_t by_ns)
 
 static int64_t whole_time_ns(const struct lease *lease)
 {
-    return lease->ttl_s > LEASE_TTL_MAX_S ? INT64_MAX : lease->ttl_s * SECOND_NS;
+    return lease->ttl_s > LEASE_TTL_MAX_S ? INT64_MAX : lease->ttl_s * NS_PER_S;
 }
 
 static void land(struct lessor *lessor, struct lease *lease)
@@ -271,7 +270,7 @@ static int by_deadline(const void *left, const void *right)
 static void spread(struct lease **leases, size_t count)
 {
     for (size_t i = SPREAD_RATE; i < count; i++) {
-        int64_t earliest = later(leases[i - SPREAD_RATE]->deadline_ns, SECOND_NS);
+        int64_t earliest = later(leases[i - SPREAD_RATE]->deadline_ns, NS_PER_S);
         if (leases[i]->deadline_ns < earliest)
             leases[i]->deadline_ns = earliest;
     }
@@ -312,7 +311,7 @@ int64_t lessor_next_ns(const struct lessor *lessor)
 {
     if (lessor->heap_count == 0 || lessor->in_flight >= LEASE_EXPIRE_IN_FLIGHT_MAX)
         return INT64_MAX;
-    int64_t due = lessor->heap[0]->deadline_ns, next_second = later(lessor->second_ns, SECOND_NS);
+    int64_t due = lessor->heap[0]->deadline_ns, next_second = later(lessor->second_ns, NS_PER_S);
     return lessor->given >= LEASE_EXPIRE_RATE && due < next_second ? next_second : due;
 }
 
@@ -322,7 +321,7 @@ bool lessor_due(struct lessor *lessor, int64_t now_ns, struct lease_change *ret)
         return false;
     if (lessor->heap_count == 0 || lessor->in_flight >= LEASE_EXPIRE_IN_FLIGHT_MAX)
         return false;                   /* at the end of time */
-    if (now_ns >= later(lessor->second_ns, SECOND_NS)) {
+    if (now_ns >= later(lessor->second_ns, NS_PER_S)) {
         lessor->second_ns = now_ns;
         lessor->given = 0;
     }

@@ -7,7 +7,6 @@
 #include "proto/base/limits.h"
 
 #define ROW_KEY_SIZE 9
-#define NS_PER_S 1000000000LL
 #define MS_PER_S 1000
 
 static_assert(LEASE_TTL_MAX_S <= INT64_MAX / NS_PER_S, "deadlines are counted in nanoseconds");

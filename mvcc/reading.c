@@ -6,6 +6,7 @@
 #include "mvcc/names.h"
 #include "mvcc/range.h"
 #include "mvcc/store_internal.h"
+#include "proto/base/limits.h"
 
 /* The revision of the state that a snapshot holds. The writer may be between its batch and publish: then
  * whoever sees the batch first publishes its revision, so that no later reader sees less. */
@@ -101,8 +102,6 @@ enum err_code store_list(struct store *store, const struct kv_list *list, struct
         *ret_revision = reading.newest;
     return code;
 }
-
-#define NS_PER_S 1000000000LL
 
 static int64_t remaining_s(const struct kv_lease_result *lease, kv_time renewed, kv_time now)
 {

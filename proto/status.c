@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <time.h>
 
-#define NS_PER_S INT64_C(1000000000)
+#include "proto/base/limits.h"
 
 void status_format_time(struct buf *ret, kv_time time)
 {
@@ -21,7 +21,7 @@ void status_format_time(struct buf *ret, kv_time time)
     char text[64];
     if (!gmtime_r(&seconds, &parts) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts))
         return;
-    buf_append_format(ret, "%s.%03dZ", text, (int)(fraction / 1000000));
+    buf_append_format(ret, "%s.%03dZ", text, (int)(fraction / NS_PER_MS));
 }
 
 static void format_line_text(struct buf *ret, const char *name, const char *value)
@@ -149,7 +149,7 @@ static void format_member(struct buf *ret, const struct kv_member_status *member
     else if (is_leader_known)
         buf_append_format(ret, " match %" PRIu64, member->match_index);
     if (!member->is_self && member->last_contact_ns)
-        buf_append_format(ret, " heard %" PRId64 " ms ago", member->last_contact_ns / 1000000);
+        buf_append_format(ret, " heard %" PRId64 " ms ago", member->last_contact_ns / NS_PER_MS);
     if (member->is_low)
         buf_append_format(ret, " low on disk");
     buf_append_u8(ret, '\n');

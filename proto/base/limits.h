@@ -3,9 +3,12 @@
 #define PROTO_BASE_LIMITS_H
 
 #include <assert.h>
+#include <stdint.h>
 
 #define KIB 1024
 #define MIB (1024 * 1024)
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
 
 /* --- what users meet --- */
 #define NAME_SIZE_MAX 255               /* NAME_MAX of Linux */
@@ -37,7 +40,7 @@
 #define INFLIGHT_MESSAGES_MAX 512       /* etcd's MaxInflightMsgs */
 #define TRANSFER_CHUNK_BYTES (256 * KIB) /* of a state that travels: asked for, sent and written at once */
 #define SESSION_OPEN_MAX 1024           /* unanswered numbers of one session */
-#define SESSION_IDLE_NS (3600LL * 1000000000LL)
+#define SESSION_IDLE_NS (3600 * NS_PER_S)
 #define LEASE_TTL_MIN_S 2               /* etcd's least: several elections */
 #define LEASE_TTL_MAX_S 9000000000LL    /* etcd's most; in nanoseconds it still fits 63 bits */
 #define LEASE_BYTES 64                  /* what a lease counts in the quota while it lives */
