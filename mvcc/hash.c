@@ -157,6 +157,8 @@ enum err_code store_hash(struct store *store, uint64_t *ret, struct err *err)
                                           COLUMN_SESSION};
     struct walker walker;
     uint64_t hash = 0;
+    if (store->death)
+        return store_dead(store, err);
     walker_init(&walker, store);
     enum err_code code = keys_hash(&walker, &hash, err);
     for (size_t i = 0; i < ARRAY_COUNT(columns) && !code; i++)
@@ -308,6 +310,8 @@ enum err_code store_validate(struct store *store, struct err *err)
 {
     struct walker walker;
     struct totals totals = {0};
+    if (store->death)
+        return store_dead(store, err);
     walker_init(&walker, store);
     enum err_code code = versions_check(&walker, &totals, err);
     if (!code)

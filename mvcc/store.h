@@ -220,12 +220,14 @@ void store_quota_get(struct store *store, uint64_t *ret_used, uint64_t *ret_limi
 bool store_session_exists(struct store *store, uint64_t session);
 
 /* Equal stores have equal hashes: over k, v, d, h, l, s and m rows at the applied index, whatever the
- * backend. Walks everything: tests, simulation, divergence checks; not while a batch is open. */
+ * backend. Walks everything: tests, simulation, divergence checks; not while a batch is open. What a write
+ * failed with: the store's counts may be ahead of its rows. */
 enum err_code store_hash(struct store *store, uint64_t *ret, struct err *err) MUST_USE;
 
 /* Walks everything and compares: heads with versions, versions with revisions and values, owners, names
  * with keys as far as their heads go, leases with what hangs on them, counts of keys. CORRUPT: the first
- * thing that does not fit, in words. Tests and simulation; not while a batch is open. */
+ * thing that does not fit, in words. Tests and simulation; not while a batch is open. What a write failed
+ * with: as store_hash. */
 enum err_code store_validate(struct store *store, struct err *err) MUST_USE;
 
 /* ---- forgetting (compaction), by the holder of the apply token ---- */

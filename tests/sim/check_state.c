@@ -71,11 +71,14 @@ void check_state(struct world *world, struct sim_host *host, bool always)
         !store_backend(store) ||        /* no room to open it again */
         (!always && (applied == seen->state_checked || !wants(checks, applied))))
         return;
-    seen->state_checked = applied;
-    if (store_hash(store, &hash, &err) != ERR_OK) {
+    enum err_code code = store_hash(store, &hash, &err);
+    if (code == ERR_NO_SPACE)
+        return;                         /* it waits to be opened again */
+    if (code != ERR_OK) {
         world_fail(world, "host %" PRIu64 ": %s", host->number, err.text);
         return;
     }
+    seen->state_checked = applied;
     compare(world, host, applied, hash);
     if ((always || rand_below(&checks->rand, VALIDATE_CHANCE) == 0) &&
         store_validate(store, &err) != ERR_OK)

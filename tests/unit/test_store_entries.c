@@ -139,6 +139,8 @@ static void test_figure_differs(void **state)
     struct err err = {0};
     assert_err(fixture_apply(world->store, &request, &result, &err), CORRUPT);
     assert_non_null(strstr(err.text, "diverged"));
+    store_close(world->store);
+    world->store = fixture_open(backend_memory_open(world->memory));
 }
 
 /* A walk that is done and not credited is told again, also after a restart. */
