@@ -37,10 +37,15 @@ static bool holds(struct world *world, const struct sim_host *leader, const stru
     return match <= raftlog_last(log) && (term == 0 || raftlog_term(log, match) == term);
 }
 
+/* The term that it has gone on to. The log may know a later one than the state: of what was being written as the
+ * member died the entries may be there, and the state behind them not. */
 static raft_term term_of(struct world *world, const struct sim_host *host)
 {
-    return host->node && !(world->emptied & bit(host->number)) ? raft_current_term(host->node->raft)
-                      : checks_of(world)->hosts[host->number - 1].term;
+    if (!host->node || (world->emptied & bit(host->number)))
+        return checks_of(world)->hosts[host->number - 1].term;
+    const struct raftlog *log = &host->node->raftlog;
+    raft_term term = raft_current_term(host->node->raft), last = raftlog_term(log, raftlog_last(log));
+    return last > term ? last : term;
 }
 
 static void check_match(struct world *world, struct sim_host *leader,
