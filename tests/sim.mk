@@ -23,9 +23,10 @@ tests_sim_simulate_LDADD = libsimdisk.a $(CLUSTER_LIBS) $(PROTOBUF_C_LIBS) $(LEV
 # make check runs a few seeds, always the same ones.
 dist_check_SCRIPTS += tests/sim/seeds.sh
 TESTS += tests/sim/seeds.sh
-EXTRA_DIST += tests/sim/README.md
+EXTRA_DIST += tests/sim/README.md tests/sim/soak
 
-# make sim SEED=7 replays one; make sim SEEDS=1000 runs that many fresh ones; make soak HOURS=1.
+# make sim SEED=7 replays one; make sim SEEDS=1000 runs that many fresh ones. make soak HOURS=1 goes on where it
+# was stopped, with the same program; a fresh start is after "rm soak.state".
 SEEDS = 100
 HOURS = 1
 # make sim-leveldb SEEDS=20 keeps the stores in LevelDB, in a folder of its own that goes afterwards; LevelDB
@@ -48,7 +49,7 @@ sim-mutants:
 	  tests/sim/simulate
 	mutants/tests/sim/simulate --mutants $(MUTANTS) $(SIM_FLAGS)
 soak: tests/sim/simulate
-	tests/sim/simulate --seconds $$(($(HOURS) * 3600)) $(SIM_FLAGS)
+	@$(SHELL) $(srcdir)/tests/sim/soak tests/sim/simulate $$(($(HOURS) * 3600)) soak.state $(SIM_FLAGS)
 
 # Whole members, a few at a time: how a cluster begins, and who joins it.
 UNIT += tests/unit/test_forming
