@@ -41,12 +41,17 @@ void damage_without_doubtful(const struct world *world, struct raft_id_set *vote
             raft_id_set_remove(voters, number);
 }
 
+/* Also if damaged ones come to vote whose vote was asked for and not answered: more of the others do no harm. */
 static bool leaves_majority(const struct world *world, const struct raft_id_set *voters,
                             uint64_t damaged)
 {
-    struct raft_id_set sure = *voters;
+    struct raft_id_set all = *voters;
+    for (uint64_t number = 1; voters->count && number < 64; number++)
+        if (world->operator.coming & damaged & bit(number))
+            (void)!raft_id_set_add(&all, number);
+    struct raft_id_set sure = all;
     damage_without_doubtful(world, &sure);
-    return damage_leaves_majority(voters, damaged) &&
+    return damage_leaves_majority(&all, damaged) &&
            (voters->count == 0 || (sure.count > 0 && damage_leaves_majority(&sure, damaged)));
 }
 

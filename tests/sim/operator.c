@@ -38,6 +38,8 @@ static void note_doubt(struct world *world, const struct raft_conf_change *chang
         if (change->changes[i].type == RAFT_CHANGE_REMOVE ||
             change->changes[i].type == RAFT_CHANGE_ADD_LEARNER)
             world->operator.doubtful |= bit(change->changes[i].id);
+        else if (change->changes[i].type == RAFT_CHANGE_ADD_VOTER)
+            world->operator.coming |= bit(change->changes[i].id);
 }
 
 static void ended(struct fault_change *change, enum err_code code)

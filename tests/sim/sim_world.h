@@ -75,6 +75,7 @@ struct world {
         uint64_t owed;          /* hosts that were removed and have no successor yet */
         uint64_t doubtful;      /* voters whose leaving was asked for and not answered: a late copy of the
                                  * change may still be applied. A bit each, for the rest of the run */
+        uint64_t coming;        /* likewise hosts that were to vote */
     } operator;
     uint64_t was_full;          /* hosts whose disk has been full, a bit each */
     struct fault_change *change;    /* of the membership, under way; NULL: none */
