@@ -35,6 +35,7 @@
 #include "proto/base/crc32c.h"
 #include "proto/base/mem.h"
 
+#define UNSYNCED_MAX 16     /* files that have arrived whole and are on their way to the disk */
 #define SPACE_RESERVE (4 * WRITE_BUFFER_SIZE)   /* LevelDB's own, when it opens what has arrived */
 
 #define CURRENT "current"
@@ -57,6 +58,8 @@ struct arrival {
     struct home_manifest manifest;      /* until it is finished */
     struct home_position position;
     int fd;                             /* of the file at position, once it has a byte; -1 */
+    int unsynced[UNSYNCED_MAX];         /* of the files before it, the last ones */
+    size_t unsynced_count;
 };
 
 struct leveldb_home {
@@ -240,6 +243,8 @@ static void arrival_forget(struct leveldb_home *self)
 {
     if (self->arrival.fd >= 0)
         close(self->arrival.fd);
+    for (size_t i = 0; i < self->arrival.unsynced_count; i++)
+        close(self->arrival.unsynced[i]);
     home_manifest_release(&self->arrival.manifest);
     self->arrival = (struct arrival){.fd = -1};
 }
@@ -348,14 +353,31 @@ static enum err_code file_begin(struct arrival *arrival, const char *path, struc
     return arrival->fd < 0 ? files_failed(err, "create", path) : ERR_OK;
 }
 
-static enum err_code file_end(struct arrival *arrival, const char *path, struct err *err)
+/* The oldest; behind the others, so that a flush waits for what has been written by itself meanwhile. */
+static enum err_code unsynced_end(struct leveldb_home *self, struct err *err)
 {
+    struct arrival *arrival = &self->arrival;
+    size_t file = arrival->position.file - arrival->unsynced_count;
+    int fd = arrival->unsynced[0];
     enum err_code code = ERR_OK;
-    if (fsync(arrival->fd) != 0)
+    memmove(arrival->unsynced, arrival->unsynced + 1, --arrival->unsynced_count * sizeof fd);
+    if (fsync(fd) != 0) {
+        char *path = arrival_file(self, file);
         code = files_failed(err, "sync", path);
-    close(arrival->fd);
-    arrival->fd = -1;
+        free(path);
+    }
+    close(fd);
     return code;
+}
+
+/* The file before position is whole. */
+static enum err_code file_end(struct leveldb_home *self, struct err *err)
+{
+    struct arrival *arrival = &self->arrival;
+    (void)!sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);   /* where it can */
+    arrival->unsynced[arrival->unsynced_count++] = arrival->fd;
+    arrival->fd = -1;
+    return arrival->unsynced_count < UNSYNCED_MAX ? ERR_OK : unsynced_end(self, err);
 }
 
 static enum err_code rest_write(struct leveldb_home *self, struct bytes rest, struct err *err)
@@ -366,7 +388,7 @@ static enum err_code rest_write(struct leveldb_home *self, struct bytes rest, st
     if (!code)
         code = files_write_at(arrival->fd, path, arrival->position.offset, rest, err);
     if (!code && home_position_advance(&arrival->manifest, &arrival->position, rest.size))
-        code = file_end(arrival, path, err);
+        code = file_end(self, err);
     free(path);
     if (code)
         arrival->state = ARRIVAL_FAILED;
@@ -450,7 +472,11 @@ static enum err_code door_incoming_finish(struct home *home, struct err *err)
     if (arrival->state != ARRIVAL_OPEN || arrival->position.file < arrival->manifest.count)
         return err_set(err, ERR_INVALID, "the store has not arrived whole");
     char *folder = store_path(self, arrival->number);
-    enum err_code code = arrival_verify(self, folder, err);
+    enum err_code code = ERR_OK;
+    while (!code && arrival->unsynced_count)
+        code = unsynced_end(self, err);
+    if (!code)
+        code = arrival_verify(self, folder, err);
     /* Opening it has replaced CURRENT. */
     if (!code)
         code = files_sync_folder(folder, err);
