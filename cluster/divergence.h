@@ -84,7 +84,8 @@ bool divergence_find(const struct divergence *divergence, raft_index index,
 /* A member has said its position. */
 void divergence_claim(struct divergence *divergence, raft_id from, const struct divergence_word *word);
 
-/* Whether this member is wrong; term is its own, and leader the one that it knows in it. Doubts end or grow by now_ns: to be asked again at divergence_next_ns. */
+/* Whether this member is wrong; term is its own, and leader the one that it knows in it. Doubts end or grow by
+ * now_ns: to be asked again at divergence_next_ns. */
 bool divergence_judge(struct divergence *divergence, const struct raft_id_set *voters, raft_id self,
                       raft_id leader, raft_term term, int64_t now_ns, struct divergence_finding *ret);
 /* When a doubt has lasted long enough; INT64_MAX: there is none. */

@@ -85,29 +85,27 @@ static const char *stat_field(const char *text, int field)
     return place;
 }
 
-enum life { LIFE_NONE, LIFE_RUNS, LIFE_STUCK, LIFE_ENDED };
+enum life { LIFE_GONE, LIFE_RUNS, LIFE_STUCK };
 
-/* *ret_start is when it began, unless there is none. */
+/* *ret_start is when it began, unless it is gone. */
 static enum life life_of(pid_t group, uint64_t *ret_start)
 {
     char text[1024];
     if (!read_proc(group, "stat", text, sizeof(text)))
-        return LIFE_NONE;
+        return LIFE_GONE;
     const char *state = stat_field(text, STAT_STATE), *threads = stat_field(text, STAT_THREADS);
     const char *start = stat_field(text, STAT_START);
-    if (!start)
-        return LIFE_NONE;
+    bool is_dead = start && (*state == 'Z' || *state == 'X');
+    if (!start || (is_dead && strtoull(threads, NULL, 10) <= 1))
+        return LIFE_GONE;
     *ret_start = strtoull(start, NULL, 10);
-    if (*state != 'Z' && *state != 'X')
-        return LIFE_RUNS;
-    return strtoull(threads, NULL, 10) > 1 ? LIFE_STUCK : LIFE_ENDED;
+    return is_dead ? LIFE_STUCK : LIFE_RUNS;
 }
 
 uint64_t process_start(pid_t group)
 {
     uint64_t start = 0;
-    enum life life = life_of(group, &start);
-    return life == LIFE_RUNS || life == LIFE_STUCK ? start : 0;
+    return life_of(group, &start) == LIFE_GONE ? 0 : start;
 }
 
 bool process_is_stuck(pid_t group, uint64_t start)
