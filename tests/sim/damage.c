@@ -45,14 +45,16 @@ void damage_without_doubtful(const struct world *world, struct raft_id_set *vote
 static bool leaves_majority(const struct world *world, const struct raft_id_set *voters,
                             uint64_t damaged)
 {
+    if (voters->count == 0)
+        return true;
     struct raft_id_set all = *voters;
-    for (uint64_t number = 1; voters->count && number < 64; number++)
+    for (uint64_t number = 1; number < 64; number++)
         if (world->operator.coming & damaged & bit(number))
             (void)!raft_id_set_add(&all, number);
     struct raft_id_set sure = all;
     damage_without_doubtful(world, &sure);
     return damage_leaves_majority(&all, damaged) &&
-           (voters->count == 0 || (sure.count > 0 && damage_leaves_majority(&sure, damaged)));
+           sure.count > 0 && damage_leaves_majority(&sure, damaged);
 }
 
 /* Whether some host acts by a configuration that could not decide any more, or will when it comes back. */
