@@ -251,7 +251,7 @@ static void chunk_next(struct node *node)
 {
     struct transfer_out *out = &node->transfer.out;
     if (out->request_count && !out->work.in_flight && !out->ending)
-        transfer_job_start(node, &out->work, WORKER_WORK, chunk_run, chunk_done);
+        transfer_job_start(node, &out->work, WORKER_BULK, chunk_run, chunk_done);
 }
 
 static void on_ask(struct node *node, raft_id from, struct cursor *cursor)

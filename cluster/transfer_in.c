@@ -87,7 +87,7 @@ static void discard(struct node *node)
 {
     struct transfer_in *in = &node->transfer.in;
     in->state = IN_DISCARDING;
-    transfer_job_start(node, &in->work, WORKER_WORK, discard_run, discard_done);
+    transfer_job_start(node, &in->work, WORKER_BULK, discard_run, discard_done);
 }
 
 static void give_up(struct node *node, const char *why)
@@ -172,7 +172,7 @@ static void fetch(struct node *node)
           in->message->from, in->message->snapshot->mark.index, home_manifest_bytes(&in->manifest));
     in->state = IN_FETCHING;
     in->heard_ns = node_now(node);
-    transfer_job_start(node, &in->work, WORKER_WORK, begin_run, begin_done);
+    transfer_job_start(node, &in->work, WORKER_BULK, begin_run, begin_done);
 }
 
 enum err_code transfer_offered(struct node *node, const struct raft_message *message)
@@ -355,7 +355,7 @@ static void write_next(struct node *node)
 {
     struct transfer_in *in = &node->transfer.in;
     if (in->arrived_count && !in->work.in_flight)
-        transfer_job_start(node, &in->work, WORKER_WORK, write_run, write_done);
+        transfer_job_start(node, &in->work, WORKER_BULK, write_run, write_done);
 }
 
 void transfer_on_chunk(struct node *node, raft_id from, struct cursor *cursor)

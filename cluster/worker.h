@@ -1,6 +1,7 @@
 /* Door: threads that take what the loop must not wait for. A job is submitted on the loop, run on the
  * thread of its lane, and completed on the loop; jobs of one lane run in order, one at a time (WORK: two
- * at a time, in order of their start). The simulator runs jobs when it draws to.
+ * at a time, in order of their start). BULK's thread yields to all others: nobody may wait for its jobs, and
+ * none may start a thread, which would yield for ever. The simulator runs jobs when it draws to.
  *
  * Waking an idle core costs tens of microseconds: what fits the loop's own turn stays there (token.h).
  */
@@ -13,6 +14,7 @@ enum worker_lane {
     WORKER_DISK,        /* flushes of the log */
     WORKER_APPLY,       /* the store's writer */
     WORKER_WORK,        /* long reads, checkpoints, zeroing of segments, table copies */
+    WORKER_BULK,        /* the bytes of a state that travels */
     WORKER_LANE_COUNT
 };
 

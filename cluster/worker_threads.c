@@ -2,10 +2,13 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "proto/base/mem.h"
 
 #define LANE_THREADS_MAX 2
+#define BULK_NICE 10
 
 struct lane {
     struct worker_threads *owner;
@@ -37,6 +40,8 @@ static void completed_push(struct worker_threads *threads, struct worker_job *jo
 static void *lane_main(void *argument)
 {
     struct lane *lane = argument;
+    if (lane == &lane->owner->lanes[WORKER_BULK])
+        (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), BULK_NICE);     /* this thread alone */
     pthread_mutex_lock(&lane->mutex);
     for (;;) {
         struct list *link = list_pop_front(&lane->queue);

@@ -35,7 +35,12 @@
 #include "proto/base/crc32c.h"
 #include "proto/base/mem.h"
 
-#define UNSYNCED_MAX 16     /* files that have arrived whole and are on their way to the disk */
+/* What arrives goes to the disk in steps, two of them at a time: whoever flushes on the same disk meanwhile
+ * waits for no more than those. */
+#define STEP_BYTES (128 * KIB)
+#define RANGE_WAIT                                                                                       \
+    (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
+#define UNSYNCED_MAX 16     /* files that are written, and not yet for good */
 #define SPACE_RESERVE (4 * WRITE_BUFFER_SIZE)   /* LevelDB's own, when it opens what has arrived */
 
 #define CURRENT "current"
@@ -353,7 +358,7 @@ static enum err_code file_begin(struct arrival *arrival, const char *path, struc
     return arrival->fd < 0 ? files_failed(err, "create", path) : ERR_OK;
 }
 
-/* The oldest; behind the others, so that a flush waits for what has been written by itself meanwhile. */
+/* The oldest. Its bytes are on the disk; the filesystem's own record of them comes by itself meanwhile. */
 static enum err_code unsynced_end(struct leveldb_home *self, struct err *err)
 {
     struct arrival *arrival = &self->arrival;
@@ -374,10 +379,36 @@ static enum err_code unsynced_end(struct leveldb_home *self, struct err *err)
 static enum err_code file_end(struct leveldb_home *self, struct err *err)
 {
     struct arrival *arrival = &self->arrival;
-    (void)!sync_file_range(arrival->fd, 0, 0, SYNC_FILE_RANGE_WRITE);   /* where it can */
     arrival->unsynced[arrival->unsynced_count++] = arrival->fd;
     arrival->fd = -1;
     return arrival->unsynced_count < UNSYNCED_MAX ? ERR_OK : unsynced_end(self, err);
+}
+
+/* Where the kernel has no such call, the flush at the file's end does it all. An error that is told here is not
+ * told again there. */
+static enum err_code range_send(int fd, const char *path, uint64_t offset, unsigned flags,
+                                struct err *err)
+{
+    if (sync_file_range(fd, (off_t)offset, STEP_BYTES, flags) == 0)
+        return ERR_OK;
+    bool is_lost = errno == EIO || errno == ENOSPC || errno == EDQUOT;
+    return is_lost ? files_failed(err, "write", path) : ERR_OK;
+}
+
+/* A step is on its way while the next one is written; then it is waited for. */
+static enum err_code steps_write(int fd, const char *path, uint64_t offset, struct bytes rest,
+                                 struct err *err)
+{
+    enum err_code code = ERR_OK;
+    for (size_t size; !code && rest.size; rest = bytes_skip(rest, size), offset += size) {
+        size = rest.size < STEP_BYTES ? rest.size : STEP_BYTES;
+        code = files_write_at(fd, path, offset, bytes_of(rest.data, size), err);
+        if (!code)
+            code = range_send(fd, path, offset, SYNC_FILE_RANGE_WRITE, err);
+        if (!code && offset >= STEP_BYTES)
+            code = range_send(fd, path, offset - STEP_BYTES, RANGE_WAIT, err);
+    }
+    return code;
 }
 
 static enum err_code rest_write(struct leveldb_home *self, struct bytes rest, struct err *err)
@@ -386,7 +417,7 @@ static enum err_code rest_write(struct leveldb_home *self, struct bytes rest, st
     char *path = arrival_file(self, arrival->position.file);
     enum err_code code = file_begin(arrival, path, err);
     if (!code)
-        code = files_write_at(arrival->fd, path, arrival->position.offset, rest, err);
+        code = steps_write(arrival->fd, path, arrival->position.offset, rest, err);
     if (!code && home_position_advance(&arrival->manifest, &arrival->position, rest.size))
         code = file_end(self, err);
     free(path);

@@ -20,7 +20,7 @@
 #include "wal/disk.h"
 
 #define FOLDER_NAME_SIZE 512        /* folder and file, with the NUL */
-#define FOLDER_SLICE_SIZE (1024 * 1024)
+#define FOLDER_SLICE_SIZE (128 * 1024)    /* whoever flushes on that disk meanwhile waits for one of them */
 
 struct spare {
     uint64_t number;
