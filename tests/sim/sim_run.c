@@ -95,9 +95,19 @@ static raft_index backlog(struct world *world)
     return most > least ? most - least : 0;
 }
 
-/* Three election timeouts, by the slowest clock; what messages and flushes take in it; the appends that
- * bring who is behind up to where the new leader can commit, one entry each at worst; and what a writer waits
- * that has found a disk full. An arrival that is waited for comes on top. */
+/* A change of the membership stands in a log: it may remove whoever is elected. */
+static bool core_is_changing(const struct world *world)
+{
+    for (size_t i = 0; i < world->host_count; i++)
+        if (world->core & bit(world->hosts[i].number) && sim_host_is_changing(&world->hosts[i]))
+            return true;
+    return false;
+}
+
+/* Three election timeouts, by the slowest clock, and one more where the elected may have to go; what messages
+ * and flushes take in it; the appends that bring who is behind up to where the new leader can commit, one entry
+ * each at worst; and what a writer waits that has found a disk full. An arrival that is waited for comes on
+ * top. */
 static int64_t progress_bound_ns(struct world *world)
 {
     const struct sim_params *params = world->params;
@@ -107,7 +117,7 @@ static int64_t progress_bound_ns(struct world *world)
     int64_t election = 2 * ELECTION_DEFAULT_MS * NS_PER_MS * 1000000 /
                        (1000000 - PARAM(params, clock_rate));
     int64_t rounds = (int64_t)backlog(world) / PARAM(params, inflight);
-    return 3 * election + (40 + 2 * rounds) * (message + flush) +
+    return (core_is_changing(world) ? 4 : 3) * election + (40 + 2 * rounds) * (message + flush) +
            (has_full_disk(world) ? FULL_DISK_NS : 0) + (world->silent ? ARRIVAL_NS : 0) +
            (damage_is_forming(world) ? FORMING_NS : 0);
 }
