@@ -262,12 +262,12 @@ static void on_ask(struct node *node, raft_id from, struct cursor *cursor)
     chunk.file = cursor_le32(cursor);
     chunk.offset = cursor_le64(cursor);
     chunk.size = cursor_le32(cursor);
-    bool is_sound = !cursor->failed && chunk.size > 0 && chunk.size <= TRANSFER_CHUNK_BYTES;
+    bool is_sound = !cursor->failed && chunk.size <= TRANSFER_CHUNK_BYTES;
     if (out->state != OUT_SENDING || out->ending || from != out->to || !is_sound ||
         id != out->copy->manifest.id)
         return;
     out->since_ns = node_now(node);
-    if (out->request_count == TRANSFER_REQUESTS_MAX)
+    if (chunk.size == 0 || out->request_count == TRANSFER_REQUESTS_MAX)
         return;
     out->requests[out->request_count++] = chunk;
     chunk_next(node);

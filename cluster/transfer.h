@@ -13,7 +13,8 @@
  *                                                   flipped, store reopened (worker), log begins anew
  *
  * Whoever receives asks, so flow control, loss and resuming are one rule: what has not come within
- * TRANSFER_RETRY_NS is asked for again, from the first byte that is missing.
+ * TRANSFER_RETRY_NS is asked for again, from the first byte that is missing. While it works it says so as
+ * often.
  *
  * A member whose log is whole and whose store is not (home_verdict) is without a store: it votes and
  * acknowledges, applies nothing, and whoever asks it waits. Where it is elected, since nobody else may have

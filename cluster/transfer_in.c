@@ -99,6 +99,19 @@ static void give_up(struct node *node, const char *why)
 
 /* ---- fetching ---- */
 
+static bool say_ask(struct node *node, struct home_position at, uint32_t size)
+{
+    const struct transfer_in *in = &node->transfer.in;
+    struct buf frame = {0};
+    buf_append_le64(&frame, in->manifest.id);
+    buf_append_le32(&frame, (uint32_t)at.file);
+    buf_append_le64(&frame, at.offset);
+    buf_append_le32(&frame, size);
+    bool said = transfer_say(node, in->message->from, TRANSFER_KIND_ASK, buf_bytes(&frame));
+    buf_release(&frame);
+    return said;
+}
+
 static void ask(struct node *node)
 {
     struct transfer_in *in = &node->transfer.in;
@@ -110,14 +123,7 @@ static void ask(struct node *node)
          outstanding++) {
         uint64_t rest = in->manifest.files[in->asked.file].size - in->asked.offset;
         uint32_t size = rest < TRANSFER_CHUNK_BYTES ? (uint32_t)rest : TRANSFER_CHUNK_BYTES;
-        struct buf frame = {0};
-        buf_append_le64(&frame, in->manifest.id);
-        buf_append_le32(&frame, (uint32_t)in->asked.file);
-        buf_append_le64(&frame, in->asked.offset);
-        buf_append_le32(&frame, size);
-        bool said = transfer_say(node, in->message->from, TRANSFER_KIND_ASK, buf_bytes(&frame));
-        buf_release(&frame);
-        if (!said)
+        if (!say_ask(node, in->asked, size))
             break;
         in->asked_ns = node_now(node);
         in->asked = position_after(&in->manifest, in->asked, size);
@@ -171,7 +177,7 @@ static void fetch(struct node *node)
     TRACE(node->trace, "arrival from=%" PRIu64 " index=%" PRIu64 " bytes=%" PRIu64,
           in->message->from, in->message->snapshot->mark.index, home_manifest_bytes(&in->manifest));
     in->state = IN_FETCHING;
-    in->heard_ns = node_now(node);
+    in->heard_ns = in->asked_ns = node_now(node);
     transfer_job_start(node, &in->work, WORKER_BULK, begin_run, begin_done);
 }
 
@@ -336,6 +342,7 @@ static void write_done(struct worker_job *job)
     struct node *node = node_of_in(job);
     struct transfer_in *in = &node->transfer.in;
     in->work.in_flight = false;
+    in->heard_ns = node_now(node);      /* what came while this took long is still to be looked at */
     buf_release(&in->arrived[0]);
     in->arrived_count--;
     memmove(&in->arrived[0], &in->arrived[1], in->arrived_count * sizeof in->arrived[0]);
@@ -501,6 +508,30 @@ static void install_begin(struct node *node)
 
 /* ---- turns ---- */
 
+static bool is_at_work(const struct transfer_in *in)
+{
+    return (in->state == IN_FETCHING || in->state == IN_FINISHING) && in->work.in_flight;
+}
+
+/* The sender gives up whom it hears nothing of, and a slow disk may take long to write, or to read it all again.
+ * One that never answers is not waited for: others want the sender's copy. */
+static int64_t next_sign_ns(const struct transfer_in *in)
+{
+    int64_t next = in->asked_ns + TRANSFER_RETRY_NS;
+    return next < in->heard_ns + TRANSFER_WORK_NS ? next : INT64_MAX;
+}
+
+static void working_turn(struct node *node)
+{
+    struct transfer_in *in = &node->transfer.in;
+    int64_t now = node_now(node);
+    if (now < next_sign_ns(in))
+        return;
+    TRACE(node->trace, "arrival is still at work");
+    in->asked_ns = now;
+    (void)!say_ask(node, in->written, 0);
+}
+
 static void fetching_turn(struct node *node)
 {
     struct transfer_in *in = &node->transfer.in;
@@ -521,6 +552,8 @@ static void fetching_turn(struct node *node)
 bool transfer_in_turn(struct node *node)
 {
     struct transfer_in *in = &node->transfer.in;
+    if (is_at_work(in))
+        working_turn(node);
     switch (in->state) {
     case IN_IDLE:
         if (node->transfer.lacks_store && !node->stopping)
@@ -559,7 +592,9 @@ int64_t transfer_in_next_wake_ns(const struct node *node)
         return node->transfer.wanted_ns + TRANSFER_RETRY_NS;
     if (in->state == IN_MARKED && in->install_ns)
         return in->install_ns;
-    if (in->state != IN_FETCHING || in->work.in_flight || in->arrived_count)
+    if (is_at_work(in))
+        return next_sign_ns(in);
+    if (in->state != IN_FETCHING || in->arrived_count)
         return INT64_MAX;
     int64_t from = in->asked_ns > in->heard_ns ? in->asked_ns : in->heard_ns;
     int64_t retry = from + TRANSFER_RETRY_NS, end = in->heard_ns + TRANSFER_PATIENCE_NS;

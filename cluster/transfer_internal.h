@@ -7,6 +7,7 @@
 #define TRANSFER_WINDOW 4                       /* chunks asked for and not there yet */
 #define TRANSFER_LEADERLESS_NS (2 * NS_PER_S)   /* several elections */
 #define TRANSFER_RETRY_NS (1 * NS_PER_S)        /* then they are asked for again */
+#define TRANSFER_WORK_NS (600 * NS_PER_S)       /* the longest that one piece of work may take */
 #define TRANSFER_PATIENCE_NS (5 * NS_PER_S)     /* without a sign of the other side, then it ends */
 
 static_assert(TRANSFER_REQUESTS_MAX >= 4 * TRANSFER_WINDOW, "windows that were asked for again fit");
@@ -14,7 +15,7 @@ static_assert(TRANSFER_REQUESTS_MAX >= 4 * TRANSFER_WINDOW, "windows that were a
 /* All numbers little endian. ASK, DONE and WANTED go to the sender, CHUNK and OFFER to the
  * receiver. */
 enum transfer_kind {
-    TRANSFER_KIND_ASK = PEER_KIND_OWN,  /* copy id 8, file 4, offset 8, size 4 */
+    TRANSFER_KIND_ASK = PEER_KIND_OWN,  /* copy id 8, file 4, offset 8, size 4; size 0: a sign of life */
     TRANSFER_KIND_CHUNK,                /* copy id 8, file 4, offset 8, the bytes */
     TRANSFER_KIND_DONE,                 /* copy id 8, 1 byte: 1 it is all there and durable, 0 it ended */
     TRANSFER_KIND_WANTED,               /* nothing: the sender lacks a store */

@@ -87,6 +87,11 @@ tests_unit_test_node_company_SOURCES = tests/unit/test_node_company.c tests/sim/
 tests_unit_test_node_company_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_node_company_LDADD = $(CLUSTER_LDADD)
 
+UNIT += tests/unit/test_transfer
+tests_unit_test_transfer_SOURCES = tests/unit/test_transfer.c tests/sim/sim_worker.c
+tests_unit_test_transfer_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_transfer_LDADD = $(CLUSTER_LDADD)
+
 # leases: who may let them run out
 UNIT += tests/unit/test_leases
 tests_unit_test_leases_SOURCES = tests/unit/test_leases.c tests/sim/sim_worker.c
