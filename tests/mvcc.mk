@@ -87,12 +87,14 @@ noinst_HEADERS += tests/unit/manifest_writer.h
 tests_unit_test_manifest_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_manifest_LDADD = $(MVCC_LIBS)
 
-UNIT += tests/unit/test_home tests/unit/test_home_load
+UNIT += tests/unit/test_home tests/unit/test_home_load tests/unit/test_home_writes
 noinst_HEADERS += tests/unit/home_fixture.h
 tests_unit_test_home_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_home_LDADD = $(MVCC_LIBS)
 tests_unit_test_home_load_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_home_load_LDADD = $(MVCC_LIBS)
+tests_unit_test_home_writes_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_home_writes_LDADD = $(MVCC_LIBS)
 # Watches.
 noinst_HEADERS += tests/unit/watch_fixture.h
 UNIT += tests/unit/test_watch tests/unit/test_watch_index tests/unit/test_watch_random

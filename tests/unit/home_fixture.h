@@ -80,6 +80,35 @@ static inline void fill(struct store *store, int from, int to)
     }
 }
 
+/* A store of the sender's with something in it, and its backend. */
+struct source {
+    struct place place;
+    struct store *store;
+    struct backend *backend;
+};
+
+static inline void source_open(struct source *source)
+{
+    struct store_options options = sender_options;
+    assert_ok(home_open(source->place.home, true, &options.backend, NULL));
+    assert_ok(store_open(&source->store, &options, NULL));
+    source->backend = options.backend;
+}
+
+static inline struct source source_new(bool on_disk)
+{
+    struct source source = {.place = place_new(on_disk)};
+    source_open(&source);
+    fill(source.store, 0, 120);
+    return source;
+}
+
+static inline void source_free(struct source *source)
+{
+    store_close(source->store);
+    place_free(&source->place);
+}
+
 static inline uint64_t hash_of(struct store *store)
 {
     uint64_t hash = 0;

@@ -2,7 +2,6 @@
 #include "mvcc/store_internal.h"
 #include "tests/unit/home_fixture.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,35 +14,6 @@
     static void name##_memory(void **state) { (void)state; name(false); }                          \
     static void name##_disk(void **state) { (void)state; name(true); }
 #define BOTH_TESTS(name) cmocka_unit_test(name##_memory), cmocka_unit_test(name##_disk)
-
-/* A store of the sender's with something in it, and its backend. */
-struct source {
-    struct place place;
-    struct store *store;
-    struct backend *backend;
-};
-
-static void source_open(struct source *source)
-{
-    struct store_options options = sender_options;
-    assert_ok(home_open(source->place.home, true, &options.backend, NULL));
-    assert_ok(store_open(&source->store, &options, NULL));
-    source->backend = options.backend;
-}
-
-static struct source source_new(bool on_disk)
-{
-    struct source source = {.place = place_new(on_disk)};
-    source_open(&source);
-    fill(source.store, 0, 120);
-    return source;
-}
-
-static void source_free(struct source *source)
-{
-    store_close(source->store);
-    place_free(&source->place);
-}
 
 /* ---- the way of a store ---- */
 
@@ -473,69 +443,6 @@ static void test_no_room(void **state)
     place_free(&to);
 }
 
-/* In the place of the C library's, for all of this program: what it sends on its way needs not go. */
-static int range_errno, ranges_before;
-int sync_file_range(int fd, off64_t offset, off64_t size, unsigned flags)
-{
-    (void)fd, (void)offset, (void)size, (void)flags;
-    if (range_errno == 0 || ranges_before-- > 0)
-        return 0;
-    errno = range_errno;
-    return -1;
-}
-
-static enum err_code send_until_refused(struct home_copy *copy, struct home *to)
-{
-    static uint8_t chunk[TRANSFER_CHUNK_BYTES];
-    struct home_position at;
-    enum err_code code = home_incoming_begin(to, &copy->manifest, &at, NULL);
-    while (!code && at.file < copy->manifest.count) {
-        uint64_t left = copy->manifest.files[at.file].size - at.offset;
-        size_t size = left < sizeof chunk ? (size_t)left : sizeof chunk;
-        assert_ok(home_copy_read(copy, at.file, at.offset, chunk, size, NULL));
-        code = home_incoming_write(to, at.file, at.offset, bytes_of(chunk, size), &at, NULL);
-    }
-    return code;
-}
-
-/* The kernel tells once what it could not write, and may tell it to whoever waits for a part. */
-static void test_writes_that_are_lost(void **state)
-{
-    (void)state;
-    struct source source = source_new(true);
-    struct home_copy *copy = copy_of(&source.place, source.store, source.backend);
-    size_t refused = 0;
-    for (int before = 0;; before++) {
-        struct place to = place_new(true);
-        range_errno = before % 2 ? EIO : ENOSPC;
-        ranges_before = before;
-        enum err_code code = send_until_refused(copy, to.home);
-        bool was_told = ranges_before < 0;
-        range_errno = 0;
-        assert_int_equal(code, !was_told ? ERR_OK : before % 2 ? ERR_IO : ERR_NO_SPACE);
-        if (was_told) {
-            refused++;
-            assert_err(home_incoming_finish(to.home, NULL), INVALID);
-            assert_err(home_flip(to.home, NULL), INVALID);
-            assert_ok(home_incoming_discard(to.home, NULL));
-            send_all(copy, to.home);
-        }
-        finish(to.home);
-        place_free(&to);
-        if (!was_told)
-            break;
-    }
-    assert_true(refused > copy->manifest.count);    /* a table takes more than one step */
-    struct place to = place_new(true);
-    range_errno = ENOSYS;
-    assert_ok(send_until_refused(copy, to.home));
-    range_errno = 0;
-    finish(to.home);
-    place_free(&to);
-    home_copy_close(copy);
-    source_free(&source);
-}
-
 /* ---- the data folder ---- */
 
 static void put_file(const struct place *place, const char *name, const char *text)
@@ -896,7 +803,6 @@ int main(void)
         cmocka_unit_test(test_files_of_another_size),
         cmocka_unit_test(test_foreign_names_are_refused),
         cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_writes_that_are_lost),
         cmocka_unit_test(test_start_sweeps),
         cmocka_unit_test(test_damaged_pointers_are_refused),
         cmocka_unit_test(test_current_folder_gone),
