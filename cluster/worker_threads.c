@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "proto/base/mem.h"
@@ -41,7 +40,7 @@ static void *lane_main(void *argument)
 {
     struct lane *lane = argument;
     if (lane == &lane->owner->lanes[WORKER_BULK])
-        (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), BULK_NICE);     /* this thread alone */
+        (void)!nice(BULK_NICE);         /* on Linux this thread alone */
     pthread_mutex_lock(&lane->mutex);
     for (;;) {
         struct list *link = list_pop_front(&lane->queue);
