@@ -12,15 +12,21 @@
 
 static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* Once all is healed: one that was removed may know nobody who could tell it. */
+static bool stays(struct world *world, uint64_t number)
+{
+    const struct membership *membership = world_membership(world);
+    return world->core & bit(number) && !(membership && membership_was_removed(membership, number));
+}
+
 uint64_t clients_draw_host(struct world *world, struct rand *rand)
 {
     uint64_t up[WORLD_HOSTS_MAX];
     size_t count = 0;
     for (size_t i = 0; i < world->host_count; i++) {
         const struct sim_host *host = &world->hosts[i];
-        bool stays = !world->is_healed || world->core & bit(host->number);
-        if (world_serves(world, host) && stays && node_membership(host->node)->count &&
-            !(world->is_healed && membership_was_removed(world_membership(world), host->number)))
+        if (world_serves(world, host) && node_membership(host->node)->count &&
+            (!world->is_healed || stays(world, host->number)))
             up[count++] = host->number;
     }
     return count ? up[rand_below(rand, count)] : 0;
@@ -363,11 +369,11 @@ bool clients_are_done(const struct clients *clients)
     return !wants_more(clients);
 }
 
-/* Nobody waits for a host that stays away. */
+/* Nobody waits for a host that does not stay. */
 static void give_up(struct world *world, struct operation *operation)
 {
     struct sim_host *host = world_host(world, operation->host);
-    if (host->node && !(world->core & bit(host->number)))
+    if (host->node && !stays(world, host->number))
         kv_cancel(node_kv(host->node), &operation->request);
 }
 
@@ -386,7 +392,7 @@ void clients_heal(struct world *world)
     }
     for (size_t i = 0; i < clients->watcher_count; i++) {
         struct watcher *watcher = &clients->watchers[i];
-        if (watcher->is_open && !(world->core & bit(watcher->host)))
+        if (watcher->is_open && !stays(world, watcher->host))
             kv_unwatch(node_kv(world_host(world, watcher->host)->node), &watcher->watch);
     }
 }
