@@ -128,14 +128,23 @@ static inline struct home_copy *copy_of(struct place *place, struct store *store
     return copy;
 }
 
+/* The next `size` bytes of the file it is at, or what is left of it. */
+static inline enum err_code send_part(struct home_copy *copy, struct home *to,
+                                      struct home_position *position, size_t size)
+{
+    static uint8_t part[TRANSFER_CHUNK_BYTES];
+    assert_true(size <= sizeof(part));
+    uint64_t left = copy->manifest.files[position->file].size - position->offset;
+    if (size > left)
+        size = (size_t)left;
+    assert_ok(home_copy_read(copy, position->file, position->offset, part, size, NULL));
+    return home_incoming_write(to, position->file, position->offset, bytes_of(part, size),
+                               position, NULL);
+}
+
 static inline void send_chunk(struct home_copy *copy, struct home *to, struct home_position *position)
 {
-    uint8_t chunk[CHUNK];
-    uint64_t left = copy->manifest.files[position->file].size - position->offset;
-    size_t size = left < sizeof(chunk) ? (size_t)left : sizeof(chunk);
-    assert_ok(home_copy_read(copy, position->file, position->offset, chunk, size, NULL));
-    assert_ok(home_incoming_write(to, position->file, position->offset, bytes_of(chunk, size),
-                                  position, NULL));
+    assert_ok(send_part(copy, to, position, CHUNK));
 }
 
 static inline void send_all(struct home_copy *copy, struct home *to)

@@ -17,15 +17,10 @@ int sync_file_range(int fd, off64_t offset, off64_t size, unsigned flags)
 
 static enum err_code send_until_refused(struct home_copy *copy, struct home *to)
 {
-    static uint8_t chunk[TRANSFER_CHUNK_BYTES];
-    struct home_position at;
-    enum err_code code = home_incoming_begin(to, &copy->manifest, &at, NULL);
-    while (!code && at.file < copy->manifest.count) {
-        uint64_t left = copy->manifest.files[at.file].size - at.offset;
-        size_t size = left < sizeof chunk ? (size_t)left : sizeof chunk;
-        assert_ok(home_copy_read(copy, at.file, at.offset, chunk, size, NULL));
-        code = home_incoming_write(to, at.file, at.offset, bytes_of(chunk, size), &at, NULL);
-    }
+    struct home_position position;
+    enum err_code code = home_incoming_begin(to, &copy->manifest, &position, NULL);
+    while (!code && position.file < copy->manifest.count)
+        code = send_part(copy, to, &position, TRANSFER_CHUNK_BYTES);
     return code;
 }
 
