@@ -14,6 +14,7 @@
 #include "cluster/textfile.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
+#include "proto/base/note.h"
 
 #define IDENTITY "identity"
 #define IDENTITY_SIZE_MAX 1024
@@ -70,9 +71,8 @@ static enum err_code take_lock(struct datadir *dir, struct err *err)
                        " folder with --data", dir->path, holder[0] ? holder : "(unknown)");
     } else {
         char text[32];
-        int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-        if (ftruncate(dir->lock_fd, 0) != 0 || pwrite(dir->lock_fd, text, (size_t)size, 0) != size)
-            code = err_set_errno(err, errno, "write \"%s\"", path);
+        snprintf(text, sizeof text, "%ld\n", (long)getpid());
+        code = note_overwrite(dir->lock_fd, path, text, err);
     }
     free(path);
     return code;

@@ -14,6 +14,7 @@
 #include "fs/process.h"
 #include "proto/base/limits.h"
 #include "proto/base/mem.h"
+#include "proto/base/note.h"
 
 #define NOTE_SIZE_MAX 8192
 #define LOOK_MS 10
@@ -35,12 +36,9 @@ enum err_code mount_note_write(const char *data, const char *mountpoint, struct 
     char *path = mem_xformat("%s/mount", data);
     char *text = mem_xformat("%d %" PRIu64 " %u %s", (int)getpid(), process_start(getpid()), device,
                              mountpoint);
-    ssize_t size = (ssize_t)strlen(text);
-    enum err_code code = ERR_OK;
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    /* In its place: a full disk has room for what was there before. */
-    if (fd < 0 || pwrite(fd, text, (size_t)size, 0) != size || ftruncate(fd, size) != 0)
-        code = err_set_errno(err, errno, "noting the mount in \"%s\"", path);
+    enum err_code code = fd < 0 ? err_set_errno(err, errno, "open \"%s\"", path)
+                                : note_overwrite(fd, path, text, err);
     if (fd >= 0)
         close(fd);
     free(text);

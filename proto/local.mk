@@ -13,6 +13,7 @@ libbase_a_SOURCES = \
 	proto/base/list.h \
 	proto/base/mem.c proto/base/mem.h \
 	proto/base/mutant.c proto/base/mutant.h \
+	proto/base/note.c proto/base/note.h \
 	proto/base/rand.c proto/base/rand.h \
 	proto/base/trace.c proto/base/trace.h \
 	proto/base/varint.h

@@ -56,6 +56,20 @@ static void a_second_start_hears_who_holds_it(void **state)
     datadir_close(&dir);
 }
 
+static void a_full_disk_is_named(void **state)
+{
+    struct datadir dir;
+    struct err err;
+    char path[512];
+    snprintf(path, sizeof path, "%s/lock", (char *)*state);
+    assert_int_equal(symlink("/dev/full", path), 0);
+    assert_err(datadir_open(&dir, *state, &err), NO_SPACE);
+    assert_non_null(strstr(err.text, path));
+    assert_int_equal(unlink(path), 0);
+    assert_ok(datadir_open(&dir, *state, &err));
+    datadir_close(&dir);
+}
+
 static void every_damaged_byte_of_the_identity_is_refused(void **state)
 {
     struct datadir dir;
@@ -144,6 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_folder_is_made_and_remembers),
         IN_FOLDER(a_second_start_hears_who_holds_it),
+        IN_FOLDER(a_full_disk_is_named),
         IN_FOLDER(every_damaged_byte_of_the_identity_is_refused),
         IN_FOLDER(an_unfinished_first_start_is_cleared),
         IN_FOLDER(a_file_in_its_place_is_refused),
