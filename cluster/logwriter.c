@@ -47,10 +47,28 @@ static void note_commit(struct logwriter *writer, raft_index commit)
         writer->commit_appended = commit;
 }
 
+static struct hard_state state_of(const struct raft_message *message)
+{
+    return (struct hard_state){message->term, message->vote, message->commit};
+}
+
+static void note_state(struct logwriter *writer, const struct hard_state *state)
+{
+    if (!hard_state_is_empty(state))
+        writer->state_appended = *state;
+    note_commit(writer, state->commit);
+}
+
+static bool is_commit_alone(const struct logwriter *writer, const struct hard_state *state)
+{
+    return state->term == writer->state_appended.term && state->vote == writer->state_appended.vote;
+}
+
 void logwriter_begin(struct logwriter *writer, const struct wal_recovery *recovery)
 {
     raft_index commit = recovery->state.commit > recovery->mark.index ? recovery->state.commit
                                                                       : recovery->mark.index;
+    writer->state_appended = recovery->state;
     writer->commit_appended = writer->commit_flushing = writer->commit_durable = commit;
 }
 
@@ -65,7 +83,7 @@ bool logwriter_commit_is_durable(struct logwriter *writer, raft_index index)
 /* Appends to the log's buffer; the message then waits for its flush. NO_SPACE: nothing happened. */
 static enum err_code append(struct logwriter *writer, struct raft_message *message)
 {
-    struct hard_state state = {message->term, message->vote, message->commit};
+    struct hard_state state = state_of(message);
     struct err err = {0};
     enum err_code code = ERR_OK;
     if (message->snapshot)
@@ -80,7 +98,9 @@ static enum err_code append(struct logwriter *writer, struct raft_message *messa
         raft_message_free(writer->mem, message);
         return code;
     }
-    note_commit(writer, message->snapshot ? message->snapshot->mark.index : state.commit);
+    note_state(writer, &state);
+    if (message->snapshot)
+        note_commit(writer, message->snapshot->mark.index);
     if (message->entry_count)
         TRACE(writer->trace, "append index=%" PRIu64 " entries=%zu", message->entries[0].index,
               message->entry_count);
@@ -89,33 +109,43 @@ static enum err_code append(struct logwriter *writer, struct raft_message *messa
     return ERR_OK;
 }
 
-/* A commit index alone: it rides with the next flush, and may be lost. */
-static enum err_code append_state(struct logwriter *writer, const struct raft_message *message)
+/* It rides with the next flush. NO_SPACE: nothing happened. */
+static enum err_code append_state(struct logwriter *writer, const struct hard_state *state)
 {
-    struct hard_state state = {message->term, message->vote, message->commit};
     struct err err = {0};
-    enum err_code code = wal_append(writer->wal, &state, NULL, 0, &err);
+    enum err_code code = wal_append(writer->wal, state, NULL, 0, &err);
     if (code == ERR_OK)
-        note_commit(writer, state.commit);
+        note_state(writer, state);
     else if (code != ERR_NO_SPACE)
         fault(writer, code, &err);
-    return code == ERR_NO_SPACE ? ERR_OK : code;
+    return code;
+}
+
+static enum err_code stall(struct logwriter *writer, struct raft_message *clone)
+{
+    push(&writer->stalled, &writer->stalled_count, &writer->stalled_capacity, clone);
+    writer->no_space = true;
+    return ERR_OK;
 }
 
 enum err_code logwriter_queue(struct logwriter *writer, const struct raft_message *message)
 {
-    if (!message->entry_count && !message->response_count && !message->snapshot &&
-        !writer->stalled_count)
-        return append_state(writer, message);
+    enum err_code code = writer->stalled_count ? ERR_NO_SPACE : ERR_OK;
+    bool state_alone = !message->entry_count && !message->response_count && !message->snapshot;
+    if (state_alone && code == ERR_OK) {
+        struct hard_state state = state_of(message);
+        code = append_state(writer, &state);
+        /* A commit index is found out again. A term or vote is not: what is acknowledged later may
+         * rest on it. */
+        if (code != ERR_NO_SPACE || is_commit_alone(writer, &state))
+            return code == ERR_NO_SPACE ? ERR_OK : code;
+    }
     struct raft_message *clone = raft_message_clone(writer->mem, message);
     if (!clone)
         return ERR_NO_MEMORY;
-    enum err_code code = writer->stalled_count ? ERR_NO_SPACE : append(writer, clone);
-    if (code != ERR_NO_SPACE)
-        return code;
-    push(&writer->stalled, &writer->stalled_count, &writer->stalled_capacity, clone);
-    writer->no_space = true;
-    return ERR_OK;
+    if (code == ERR_OK)
+        code = append(writer, clone);
+    return code == ERR_NO_SPACE ? stall(writer, clone) : code;
 }
 
 static void stalled_retry(struct logwriter *writer)

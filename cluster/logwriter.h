@@ -44,6 +44,7 @@ struct logwriter {
     /* The highest commit index that is in the log's buffer, in the flush in flight, and durable: what a
      * restart is sure to know. */
     raft_index commit_appended, commit_flushing, commit_durable;
+    struct hard_state state_appended;       /* the last that is in the log's buffer, or beyond it */
     struct raft_message **stalled;          /* taken over while the disk had no room for a segment:
                                                appended, in order, once there is */
     size_t stalled_count, stalled_capacity;
@@ -67,7 +68,8 @@ struct logwriter {
 void logwriter_begin(struct logwriter *writer, const struct wal_recovery *recovery);
 /* No job may be in flight. */
 void logwriter_release(struct logwriter *writer);
-/* Takes over what a RAFT_MSG_STORAGE_APPEND says; with a full disk it waits here. FAULT kinds alone. */
+/* Takes over what a RAFT_MSG_STORAGE_APPEND says; with a full disk it waits here, but for a commit index
+ * alone, which is let go: it is found out again. FAULT kinds alone. */
 enum err_code logwriter_queue(struct logwriter *writer, const struct raft_message *message) MUST_USE;
 /* The mark goes into the next flush. NO_SPACE: not now. */
 enum err_code logwriter_mark(struct logwriter *writer, const struct snapshot_mark *mark) MUST_USE;

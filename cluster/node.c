@@ -114,14 +114,16 @@ static enum err_code snapshot_for_core(struct raftlog *log, struct raft_snapshot
     return transfer_snapshot(container_of(log, struct node, raftlog), ret_snapshot);
 }
 
-/* What the log remembers of term, vote and commit. A mark may have been the last thing that a torn
- * flush left: no vote in its term was durable then, so none was sent. */
+/* What the log remembers of term, vote and commit. A mark or an entry may have been the last thing that a
+ * torn flush left: no vote in its term was durable then, so none was sent. */
 static struct hard_state hard_state_at_start(const struct wal_recovery *recovery,
                                              raft_index applied)
 {
     struct hard_state state = recovery->state;
-    if (state.term < recovery->mark.term)
-        state = (struct hard_state){.term = recovery->mark.term, .commit = state.commit};
+    size_t count = recovery->entry_count;
+    raft_term term = count ? recovery->entries[count - 1].term : recovery->mark.term;
+    if (state.term < term)
+        state = (struct hard_state){.term = term, .commit = state.commit};
     if (state.commit < applied)
         state.commit = applied;
     if (MUTANT(VOTE_LOST_AT_START))

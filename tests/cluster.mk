@@ -87,6 +87,11 @@ tests_unit_test_node_company_SOURCES = tests/unit/test_node_company.c tests/sim/
 tests_unit_test_node_company_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_node_company_LDADD = $(CLUSTER_LDADD)
 
+UNIT += tests/unit/test_logwriter
+tests_unit_test_logwriter_SOURCES = tests/unit/test_logwriter.c tests/sim/sim_worker.c
+tests_unit_test_logwriter_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_logwriter_LDADD = libsimdisk.a $(CLUSTER_LDADD)
+
 UNIT += tests/unit/test_worker
 tests_unit_test_worker_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_worker_LDADD = $(CLUSTER_LDADD)

@@ -15,6 +15,26 @@ static void a_quorum_is_lost_since_it_was_lost(void **state)
     assert_true(status.member_count == 3);
 }
 
+/* A flush that was torn may leave an entry and not the term that goes with it. */
+static void a_term_is_known_from_the_last_entry(void **state)
+{
+    struct fixture *fixture = *state;
+    struct wal *wal = NULL;
+    struct wal_recovery recovery;
+    struct kv_status status;
+    stop_clean(fixture);
+    assert_ok(open_wal(fixture, false, &wal, &recovery));
+    struct entry entry = {.term = recovery.state.term + 9, .index = recovery.mark.index + 1};
+    assert_int_equal(recovery.entry_count, 0);
+    assert_ok(wal_append(wal, NULL, &entry, 1, NULL));
+    assert_ok(wal_close(wal, NULL));
+    wal_recovery_release(&recovery);
+    start_only(fixture);
+    kv_status_get(node_kv(fixture->node), &status);
+    assert_int_equal(status.raft_term, entry.term);
+    settle(fixture);
+}
+
 struct admission {
     struct node_change change;
     bool ended;
@@ -171,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_quorum_is_lost_since_it_was_lost, setup_of_three, teardown),
+        cmocka_unit_test_setup_teardown(a_term_is_known_from_the_last_entry, setup_of_three, teardown),
         MEMBER(whoever_believes_is_waited_for),
         MEMBER(nobody_is_waited_for_without_a_mount),
         MEMBER(an_alarm_refuses_before_it_is_proposed),
