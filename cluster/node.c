@@ -163,6 +163,8 @@ static enum err_code open_core(struct node *node, const struct node_options *opt
         .max_uncommitted_size = APPLY_LAG_BYTES_MAX,
         .max_inflight_messages =
             options->inflight_messages_max ? options->inflight_messages_max : INFLIGHT_MESSAGES_MAX,
+        .max_inflight_bytes =
+            options->inflight_bytes_max ? options->inflight_bytes_max : INFLIGHT_BYTES_MAX,
         .step_down_on_removal = true,
         .commit_in_votes = true,
         .check_quorum = true,

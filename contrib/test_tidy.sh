@@ -72,6 +72,15 @@ plant tests/sim/c.c "struct x *x(void);\nint wal_a(int a)$body"
 wants 'tests/sim/c.c:2: simulator: wal_a is defined at wal/a.c:1'
 
 clean
+plant wal/a.c 'extern int wal_a;\nint wal_a(int a) { return a; }\nconst struct x wal_c = {\n};\nint *wal_d[2] = {0};'
+plant tests/sim/b.c 'int wal_a(int a);\nextern const struct x wal_c;\nstatic int wal_c = 1;'
+wants ''
+for one in 'int wal_a(int a) { return a; }' 'struct x wal_c = {0};' 'int *wal_d[3] = {'; do
+    plant tests/sim/c.c "$one"
+    wants 'tests/sim/c.c:1: simulator: wal_. is defined at wal/a.c'
+done
+
+clean
 plant wal/a.c 'int a;'
 echo 'int b;' >"$folder/wal/b.c"
 wants 'wal/b.c:1: dead file'

@@ -76,6 +76,7 @@ EXTRA_DIST += \
 	tests/script/raft/change_not_applied.txt \
 	tests/script/raft/change_pending.txt \
 	tests/script/raft/change_unchecked.txt \
+	tests/script/raft/commit_in_votes.txt \
 	tests/script/raft/decisions.txt \
 	tests/script/raft/demoted_leader.txt \
 	tests/script/raft/disruptive_server.txt \
@@ -103,6 +104,7 @@ EXTRA_DIST += \
 	tests/script/raft/read_index_joint.txt \
 	tests/script/raft/read_index_leader_change.txt \
 	tests/script/raft/read_index_lease.txt \
+	tests/script/raft/read_index_one_voter.txt \
 	tests/script/raft/removed_leader.txt \
 	tests/script/raft/removed_leader_stays.txt \
 	tests/script/raft/removing_commits.txt \

@@ -355,6 +355,8 @@ enum err_code wal_mark(struct wal *wal, const struct snapshot_mark *mark, struct
     wal->mark = (struct snapshot_mark){mark->index, mark->term, copy};
     forget_terms(wal, mark->index);
     active_batch(wal)->mark_index = mark->index;
+    if (keep && MUTANT(RELEASE_BEFORE_MARK))
+        wal->durable_mark = mark->index;
     return ERR_OK;
 }
 

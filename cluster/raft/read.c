@@ -134,13 +134,13 @@ void raft_read_release_pending(struct raft *raft)
 void raft_read_reset(struct raft *raft)
 {
     queue_drop(&raft->reads, raft->reads.count);
+    queue_drop(&raft->pending_reads, raft->pending_reads.count);
     raft->reads_confirmed = 0;
 }
 
 void raft_read_release(struct raft *raft)
 {
-    queue_drop(&raft->reads, raft->reads.count);
-    queue_drop(&raft->pending_reads, raft->pending_reads.count);
+    raft_read_reset(raft);
     mem_free(raft->config.mem, raft->reads.requests);
     mem_free(raft->config.mem, raft->pending_reads.requests);
 }

@@ -38,6 +38,7 @@
 #define RAFTLOG_HOLD_BYTES (256 * MIB)  /* in memory, for a member that is being sent entries, or a snapshot */
 #define MESSAGE_SIZE_MAX (1 * MIB)      /* one append message (etcd's MaxSizePerMsg) */
 #define INFLIGHT_MESSAGES_MAX 512       /* etcd's MaxInflightMsgs */
+#define INFLIGHT_BYTES_MAX (8 * MIB)    /* of entries in them: what a peer's queue has room for */
 #define TRANSFER_CHUNK_BYTES (256 * KIB) /* of a state that travels: asked for, sent and written at once */
 #define SESSION_OPEN_MAX 1024           /* unanswered numbers of one session */
 #define SESSION_IDLE_NS (3600 * NS_PER_S)
@@ -135,6 +136,8 @@ static_assert(PAYLOAD_SIZE_MAX + MESSAGE_SIZE_MAX < FRAME_SIZE_MAX, "a frame hol
 static_assert(NET_CONNECT_TURNS_MS < PEER_HELLO_MAX_MS, "a peer's last address has its turn");
 static_assert(FRAME_SIZE_MAX < NET_UNSENT_BYTES_MAX, "a stream takes a frame behind a frame");
 static_assert(FRAME_SIZE_MAX < PEER_QUEUE_BYTES_MAX, "a queue holds any message");
+static_assert(INFLIGHT_BYTES_MAX + FRAME_SIZE_MAX < PEER_QUEUE_BYTES_MAX,
+              "a queue holds a window of appends, the last of which may be larger");
 static_assert(FRAME_SIZE_MAX < PEER_FRAMES_BYTES_MAX, "and any frame");
 static_assert(WATCH_LIVE_EVENTS_MAX >= 2 * RANGE_CHUNK_ROWS && WATCH_READ_ROWS > RANGE_CHUNK_ROWS,
               "what the loop does by itself is less than what it hands over");

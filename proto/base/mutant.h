@@ -66,6 +66,7 @@
     X(COMMIT_GUESSED_AT_START, "everything in the log counts as committed at a start")             \
     X(MARK_BEFORE_DURABLE, "the log is given up for state that is not durable")                    \
     X(RELEASE_BEYOND_MARK, "log segments go that the last mark does not cover")                    \
+    X(RELEASE_BEFORE_MARK, "log segments go before the mark that covers them is durable")          \
     /* snapshots */                                                                                \
     X(SNAPSHOT_OVER_NEWER, "a snapshot replaces state that is newer")                              \
     X(SNAPSHOT_NOT_DURABLE, "an arrived snapshot counts before it is durable")                     \

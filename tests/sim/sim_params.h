@@ -25,6 +25,7 @@
     X(log_keep, 2, 200, "entries kept in memory below a checkpoint")                               \
     X(message_bytes, 1, 20000, "of entries in one append, at most")                                \
     X(inflight, 1, 64, "appends to one member that are not answered")                              \
+    X(inflight_bytes, 20000, 200000, "of entries in them")                                         \
     X(store_log_kib, 2, 64, "written before the store's tables become durable")                    \
     X(delay_us, 20, 5000, "of a message, at least")                                                \
     X(delay_spread_us, 0, 60000, "more, at most")                                                  \

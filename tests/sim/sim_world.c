@@ -112,6 +112,7 @@ struct sim_host *world_new_host(struct world *world)
         .log_size_max = (size_t)PARAM(world->params, store_log_kib) * 1024,
         .message_size_max = (uint64_t)PARAM(world->params, message_bytes),
         .inflight_messages_max = (size_t)PARAM(world->params, inflight),
+        .inflight_bytes_max = (uint64_t)PARAM(world->params, inflight_bytes),
         .folder = folder,
         .trace = world->trace,
     };

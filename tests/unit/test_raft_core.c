@@ -315,6 +315,22 @@ static void test_reads_have_a_bound(void **state)
     blob_unref(context);
 }
 
+/* Nobody answers them any more, so they take nobody else's place. */
+static void test_reads_end_with_the_term(void **state)
+{
+    struct fixture *fixture = *state;
+    lead(fixture);
+    struct blob *context = blob_copy(BYTES_LITERAL("r"));
+    for (size_t i = 0; i < RAFT_READS_MAX; i++)
+        assert_ok(raft_read_index(fixture->raft, context));
+    struct raft_message heartbeat = {
+        .type = RAFT_MSG_HEARTBEAT, .from = 2, .to = 1, .term = 5};
+    assert_ok(raft_step(fixture->raft, &heartbeat));
+    assert_int_equal(fixture->raft->pending_reads.count, 0);
+    assert_ok(raft_read_index(fixture->raft, context));
+    blob_unref(context);
+}
+
 /* Votes of more members than a configuration can have: those that do not fit are passed over. */
 static void test_votes_have_a_bound(void **state)
 {
@@ -686,6 +702,7 @@ int main(void)
         TEST(test_changes_that_make_no_sense),
         TEST(test_empty_proposals_are_always_taken),
         TEST(test_reads_have_a_bound),
+        TEST(test_reads_end_with_the_term),
         TEST(test_votes_have_a_bound),
         TEST(test_removed_candidate),
         TEST(test_step_down),
