@@ -5,6 +5,10 @@ noinst_HEADERS += tests/unit/wal_fixture.h tests/unit/wal_model.h
 
 WAL_TEST_LIBS = libsimdisk.a libwal.a libbase.a $(CMOCKA_LIBS)
 
+UNIT += tests/unit/test_sim_disk
+tests_unit_test_sim_disk_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_sim_disk_LDADD = $(WAL_TEST_LIBS)
+
 UNIT += tests/unit/test_record
 tests_unit_test_record_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_record_LDADD = $(WAL_TEST_LIBS)

@@ -165,10 +165,8 @@ static bool proven_place(struct world *world, const struct sim_host *host, char 
 
 /* ---- the damage ---- */
 
-static void note_damage(struct world *world, struct sim_host *host, enum world_fault kind,
-                        const char *name)
+static void note_damage(struct world *world, struct sim_host *host, const char *name)
 {
-    faults_count(world, kind);
     world->damaged |= bit(host->number);
     if (name)
         world->damaged_logs |= bit(host->number);
@@ -190,25 +188,28 @@ static bool flip_log(struct world *world, struct sim_host *host)
     uint64_t offset;
     if (!proven_place(world, host, name, &offset))
         return false;
-    note_damage(world, host, WORLD_bit_flips, name);
+    note_damage(world, host, name);
+    faults_count(world, WORLD_bit_flips);
     flip(world, host, name, offset);
     return true;
 }
 
+/* It counts when it is read. */
 static bool fail_log_sector(struct world *world, struct sim_host *host)
 {
     char name[NAME_SIZE];
     uint64_t offset;
     if (!proven_place(world, host, name, &offset))
         return false;
-    note_damage(world, host, WORLD_latent_errors, name);
+    note_damage(world, host, name);
     sim_disk_fail_sector(host->disk, name, offset);
     return true;
 }
 
 static void lose_store(struct world *world, struct sim_host *host)
 {
-    note_damage(world, host, WORLD_lost_stores, NULL);
+    note_damage(world, host, NULL);
+    faults_count(world, WORLD_lost_stores);
     sim_host_lose_store(host);
 }
 
@@ -254,7 +255,8 @@ void damage_empty(struct world *world)
         return;
     for (size_t i = 0; i < count; i++)
         members[i] = sim_host_record(i + 1);
-    note_damage(world, host, WORLD_emptied_voters, NULL);
+    note_damage(world, host, NULL);
+    faults_count(world, WORLD_emptied_voters);
     world->emptied |= bit(host->number);
     sim_host_empty(host, members, count);
 }

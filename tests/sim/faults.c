@@ -83,10 +83,14 @@ static void cut_power(struct world *world)
 
 static void cut_everyones_power(struct world *world)
 {
-    faults_count(world, WORLD_everyone_lost_power);
+    bool has_cut = false;
     for (size_t i = 0; i < world->host_count; i++)
-        if (sim_host_runs(&world->hosts[i]))
+        if (sim_host_runs(&world->hosts[i])) {
             faults_go_down(world, &world->hosts[i], true);
+            has_cut = true;
+        }
+    if (has_cut)
+        faults_count(world, WORLD_everyone_lost_power);
 }
 
 static void die_in_io(struct world *world)
@@ -94,7 +98,6 @@ static void die_in_io(struct world *world)
     struct sim_host *host = faults_draw_host(world, faults_runs);
     if (!host)
         return;
-    faults_count(world, WORLD_deaths_in_io);
     sim_disk_stop(host->disk, sim_disk_calls(host->disk) + 1 + faults_below(world, 30));
 }
 
@@ -113,74 +116,133 @@ static void pause_one(struct world *world)
 
 /* ---- the net ---- */
 
-static void cut_pair(struct world *world, uint64_t a, uint64_t b)
+static bool reaches(struct world *world, uint64_t from, uint64_t to)
 {
-    world->cut[a] |= bit(b);
-    world->cut[b] |= bit(a);
+    return sim_host_runs(world_host(world, from)) && sim_host_runs(world_host(world, to)) &&
+           !(world->cut[from] & bit(to));
 }
 
-static void split(struct world *world, uint64_t between)
+/* This and what follows, true: somebody who runs reached somebody, and does not any more. */
+static bool cut_way(struct world *world, uint64_t from, uint64_t to)
+{
+    bool did_reach = reaches(world, from, to);
+    world->cut[from] |= bit(to);
+    return did_reach;
+}
+
+static bool cut_pair(struct world *world, uint64_t a, uint64_t b)
+{
+    bool there = cut_way(world, a, b), back = cut_way(world, b, a);
+    return there || back;
+}
+
+static bool split(struct world *world, uint64_t between)
 {
     uint64_t side = rand_u64(&world->rand);
+    bool has_cut = false;
     for (uint64_t a = 1; a <= world->host_count; a++)
         for (uint64_t b = a + 1; b <= world->host_count; b++)
             if (((side >> a ^ side >> b) & 1) && a != between && b != between)
-                cut_pair(world, a, b);
+                has_cut |= cut_pair(world, a, b);
     world_refresh_cuts(world);
+    return has_cut;
 }
 
 static void split_in_halves(struct world *world)
 {
-    faults_count(world, WORLD_halves);
-    split(world, 0);
+    if (split(world, 0))
+        faults_count(world, WORLD_halves);
+}
+
+static bool are_joined(struct world *world, uint64_t a, uint64_t b)
+{
+    return reaches(world, a, b) && reaches(world, b, a);
+}
+
+/* Two that do not reach each other, and both reach the bridge. */
+static bool is_bridge(struct world *world, uint64_t between)
+{
+    for (uint64_t a = 1; a <= world->host_count; a++)
+        for (uint64_t b = 1; b <= world->host_count; b++)
+            if (a != b && a != between && b != between && world->cut[a] & bit(b) &&
+                world->cut[b] & bit(a) && are_joined(world, a, between) &&
+                are_joined(world, b, between))
+                return true;
+    return false;
 }
 
 static void split_with_a_bridge(struct world *world)
 {
-    faults_count(world, WORLD_bridges);
-    split(world, 1 + faults_below(world, world->host_count));
+    uint64_t between = 1 + faults_below(world, world->host_count);
+    if (split(world, between) && is_bridge(world, between))
+        faults_count(world, WORLD_bridges);
 }
 
 static void cut_one_way(struct world *world)
 {
     uint64_t from = 1 + faults_below(world, world->host_count);
-    faults_count(world, WORLD_one_ways);
+    bool is_one_way = false;
     for (uint64_t to = 1; to <= world->host_count; to++)
         if (to != from && faults_below(world, 3))
-            world->cut[from] |= bit(to);
+            is_one_way |= cut_way(world, from, to) && reaches(world, to, from);
+    if (is_one_way)
+        faults_count(world, WORLD_one_ways);
     world_refresh_cuts(world);
 }
 
 static void isolate(struct world *world)
 {
     struct sim_host *host = faults_below(world, 2) ? world_leader(world) : faults_draw_host(world, faults_is_up);
+    bool has_cut = false;
     if (!host)
         return;
-    faults_count(world, WORLD_isolations);
     for (uint64_t other = 1; other <= world->host_count; other++)
         if (other != host->number)
-            cut_pair(world, host->number, other);
+            has_cut |= cut_pair(world, host->number, other);
+    if (has_cut)
+        faults_count(world, WORLD_isolations);
     world_refresh_cuts(world);
 }
 
+/* Counted when the link comes back. */
 static void flap(struct world *world)
 {
-    faults_count(world, WORLD_flaps);
+    if (world->host_count < 2)
+        return;
     world->flapping.from = 1 + faults_below(world, world->host_count);
-    world->flapping.to = 1 + faults_below(world, world->host_count);
+    world->flapping.to = 1 + faults_below(world, world->host_count - 1);
+    world->flapping.to += world->flapping.to >= world->flapping.from;
     world->flapping.period_ns = faults_ms(world, 20, 700);
     world->flapping.next_ns = world->now_ns;
+    world->flapping.has_cut = world->flapping.is_counted = false;
+}
+
+static bool is_whole(const struct world *world)
+{
+    for (uint64_t from = 1; from <= world->host_count; from++)
+        if (world->cut[from])
+            return false;
+    return world->flapping.next_ns == INT64_MAX;
 }
 
 static void mend(struct world *world)
 {
-    faults_count(world, WORLD_mends);
+    if (!is_whole(world))
+        faults_count(world, WORLD_mends);
     memset(world->cut, 0, sizeof world->cut);
     world->flapping.next_ns = INT64_MAX;
     world_refresh_cuts(world);
 }
 
 /* ---- clocks and disks ---- */
+
+static void make_quick(struct world *world, struct sim_host *host)
+{
+    faults_timers(world, host)->quick_ns = INT64_MAX;
+    host->slow_above_ns = 0;
+    host->costs.sync_max =
+        (PARAM(world->params, sync_us) + PARAM(world->params, sync_spread_us)) * 1000;
+}
 
 static void jump_clock(struct world *world)
 {
@@ -194,11 +256,21 @@ static void jump_clock(struct world *world)
 static void fail_flush(struct world *world)
 {
     struct sim_host *host = faults_draw_host(world, faults_is_up);
-    if (!host)
-        return;
-    faults_count(world, WORLD_flush_errors);
-    sim_disk_fail(host->disk, sim_disk_calls(host->disk) + 1 + faults_below(world, 20), ERR_IO,
-                  faults_below(world, 2));
+    if (host)
+        sim_disk_fail_next(host->disk, true, 1 + faults_below(world, 8), ERR_IO,
+                           faults_below(world, 2));
+}
+
+/* One that is up makes few other calls; one that starts makes many, and is tried again. */
+static void fail_call(struct world *world)
+{
+    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    struct sim_host *down = faults_draw_host(world, faults_is_down);
+    if (host)
+        sim_disk_fail_next(host->disk, false, 1 + faults_below(world, 3), ERR_IO,
+                           faults_below(world, 2));
+    if (down)
+        sim_disk_fail_next(down->disk, false, 1 + faults_below(world, 20), ERR_IO, false);
 }
 
 static void fill_disk(struct world *world)
@@ -206,7 +278,6 @@ static void fill_disk(struct world *world)
     struct sim_host *host = faults_draw_host(world, faults_runs);
     if (!host)
         return;
-    faults_count(world, WORLD_full_disks);
     world->was_full |= bit(host->number);
     sim_host_fill(host, true);
     faults_timers(world, host)->room_ns = world->now_ns + faults_ms(world, 100, 5000);
@@ -218,8 +289,8 @@ static void slow_disk(struct world *world)
                                                    : faults_draw_host(world, faults_is_up);
     if (!host)
         return;
-    faults_count(world, WORLD_slow_disks);
-    host->costs.sync_max = faults_ms(world, 20, 900);
+    make_quick(world, host);
+    sim_host_slow(host, faults_ms(world, 50, 900));
     faults_timers(world, host)->quick_ns = world->now_ns + faults_ms(world, 100, 5000);
 }
 
@@ -233,7 +304,8 @@ static const struct {
     {SIM_die_in_io, die_in_io}, {SIM_pause, pause_one}, {SIM_half, split_in_halves},
     {SIM_bridge, split_with_a_bridge}, {SIM_one_way, cut_one_way}, {SIM_isolate, isolate},
     {SIM_flap, flap}, {SIM_mend, mend}, {SIM_clock_jump, jump_clock},
-    {SIM_flush_error, fail_flush}, {SIM_full_disk, fill_disk}, {SIM_slow_disk, slow_disk},
+    {SIM_flush_error, fail_flush}, {SIM_io_error, fail_call},
+    {SIM_full_disk, fill_disk}, {SIM_slow_disk, slow_disk},
     {SIM_bit_flip, damage_flip_bit}, {SIM_spare_flip, damage_spare_log},
     {SIM_latent_error, damage_sector}, {SIM_lost_store, damage_lose_store},
     {SIM_emptied, damage_empty},
@@ -266,13 +338,6 @@ static void resume(struct world *world, struct sim_host *host)
     faults_timers(world, host)->resume_ns = INT64_MAX;
     host->is_paused = false;
     world_refresh_cuts(world);
-}
-
-static void make_quick(struct world *world, struct sim_host *host)
-{
-    faults_timers(world, host)->quick_ns = INT64_MAX;
-    host->costs.sync_max =
-        (PARAM(world->params, sync_us) + PARAM(world->params, sync_spread_us)) * 1000;
 }
 
 static void make_room(struct world *world, struct sim_host *host)
@@ -316,8 +381,15 @@ static void step_flapping(struct world *world)
 {
     if (!due(world->flapping.next_ns, world))
         return;
-    world->cut[world->flapping.from] ^= bit(world->flapping.to);
+    uint64_t from = world->flapping.from, to = world->flapping.to;
+    bool did_reach = reaches(world, from, to);
+    world->cut[from] ^= bit(to);
     world->flapping.next_ns = world->now_ns + world->flapping.period_ns;
+    world->flapping.has_cut |= did_reach;
+    if (world->flapping.has_cut && !world->flapping.is_counted && reaches(world, from, to)) {
+        faults_count(world, WORLD_flaps);
+        world->flapping.is_counted = true;
+    }
     world_refresh_cuts(world);
 }
 
@@ -450,7 +522,7 @@ void faults_heal(struct world *world)
     for (uint64_t a = 1; a <= world->host_count; a++)
         for (uint64_t b = a + 1; b <= world->host_count; b++)
             if (!(world->core & bit(a)) != !(world->core & bit(b)))
-                cut_pair(world, a, b);
+                (void)cut_pair(world, a, b);
     world_refresh_cuts(world);
     TRACE(world->trace, "heal core=%" PRIx64 " damaged=%" PRIx64, world->core, world->damaged);
     for (size_t i = 0; i < world->host_count; i++)

@@ -36,13 +36,20 @@ void joiners_prepare(struct world *world, struct sim_host *host)
         sim_disk_stop(host->disk, sim_disk_calls(host->disk) + 1 + faults_below(world, START_CALLS));
 }
 
+void joiners_started(struct world *world, struct sim_host *host)
+{
+    if (host->state == HOST_ASKING && !(world->asking & bit(host->number)))
+        faults_count(world, WORLD_joiners);
+    if (host->state == HOST_ASKING)
+        world->asking |= bit(host->number);
+}
+
 struct sim_host *joiners_add(struct world *world)
 {
     struct sim_host *host = world_new_host(world);
     if (!host)
         return NULL;
     sim_join_prepare(host, faults_below(world, 5) == 0);
-    faults_count(world, WORLD_joiners);
     (void)world_start_host(world, host);
     return host;
 }

@@ -7,6 +7,8 @@
 #include "proto/base/mem.h"
 #include "tests/sim/checks.h"
 
+#define NOBODY (WORLD_HOSTS_MAX + 1)     /* no host gets this number */
+
 struct purpose {                        /* of a change */
     enum world_fault kind;
     bool removes_refused, replaces;
@@ -81,6 +83,8 @@ static void note_answer(struct world *world, const struct node_ask *ask)
 static void ask_done(struct node_ask *ask, enum err_code code)
 {
     struct fault_change *change = container_of(ask, struct fault_change, ask);
+    if (code == ERR_OK && ask->member.id == NOBODY)
+        world_fail(change->world, "it was told that a member votes that there is not");
     if (code == ERR_OK) {
         faults_count(change->world, WORLD_asks_granted);
         note_answer(change->world, ask);
@@ -226,12 +230,30 @@ void operator_remove(struct world *world)
         submit_one(world, RAFT_CHANGE_REMOVE, id, (struct purpose){.kind = WORLD_removals});
 }
 
+/* Whoever asks for that must hear a refusal. */
+static void promote_nobody(struct world *world)
+{
+    struct sim_host *host = faults_draw_host(world, faults_is_up);
+    if (!host || (int64_t)faults_below(world, 1000) >= PARAM(world->params, asks))
+        return;
+    struct fault_change *change = mem_xzalloc(sizeof *change);
+    change->world = world;
+    change->purpose.kind = WORLD_promotions;
+    change->ask.kind = NODE_ASK_PROMOTE;
+    change->ask.member = sim_host_record(NOBODY);
+    change->ask.done = ask_done;
+    world->change = change;
+    node_ask(host->node, &change->ask);
+}
+
 void operator_promote(struct world *world)
 {
     const struct membership *membership = world_membership(world);
     if (!is_settled(world, membership) || world->change)
         return;
     const struct raft_id_set *learners = &membership->configuration.learners;
+    if (learners->count == 0 && faults_below(world, 2))
+        promote_nobody(world);
     if (learners->count == 0)
         return;
     uint64_t id = learners->ids[faults_below(world, learners->count)];
@@ -283,11 +305,30 @@ void operator_transfer(struct world *world)
                                                    : faults_draw_host(world, faults_is_up);
     if (!membership || !host || voters(membership) == 0)
         return;
-    faults_count(world, WORLD_transfers);
-    node_transfer_leader(
-        host->node, membership->configuration.voters.ids[faults_below(world, voters(membership))]);
+    world->transfer.to =
+        membership->configuration.voters.ids[faults_below(world, voters(membership))];
+    world->transfer.term = 0;
+    node_transfer_leader(host->node, world->transfer.to);
     if (faults_below(world, 2))
         make_deaf(world, host);
+}
+
+/* A transfer counts when a leader was seen to try, and the one it meant leads the term that follows. */
+void operator_after(struct world *world, struct sim_host *host)
+{
+    struct raft_status status;
+    if (!world->transfer.to || raft_role(host->node->raft) != RAFT_LEADER)
+        return;
+    raft_term term = raft_current_term(host->node->raft);
+    if (host->number == world->transfer.to && world->transfer.term &&
+        term == world->transfer.term + 1) {
+        faults_count(world, WORLD_transfers);
+        world->transfer.to = 0;
+        return;
+    }
+    raft_status(host->node->raft, &status);
+    if (status.transferee == world->transfer.to)
+        world->transfer.term = term;
 }
 
 /* ---- replacing ---- */

@@ -17,6 +17,7 @@ struct inode {
     uint64_t capacity;          /* whole sectors */
     uint64_t size, durable_size;
     uint64_t bad_sector;        /* number + 1; 0 for none */
+    bool was_bad;               /* and a read has met it */
 };
 
 struct name {
@@ -52,6 +53,10 @@ struct sim_disk {
     size_t change_count;
     struct disk_file *open;
     uint64_t next_inode, calls, writes, fail_at, stop_at, limit;
+    uint64_t next_to_fail;      /* the last of so many calls of a kind is to fail; 0: none is */
+    bool next_is_flush;
+    bool has_limited;           /* the limit has refused something */
+    struct sim_disk_met met;
     uint64_t calls_of[SIM_DISK_KIND_COUNT];
     enum err_code fail_code;
     bool fail_sticky;
@@ -240,16 +245,38 @@ static void changes_persist(struct sim_disk *sim, const char *folder)
 
 enum outcome { OUTCOME_DONE, OUTCOME_FAIL, OUTCOME_STOP };
 
-static enum outcome count_call(struct sim_disk *sim, enum sim_disk_kind kind)
+static enum outcome outcome_of_call(const struct sim_disk *sim)
 {
-    sim->calls++;
-    sim->calls_of[kind]++;
     if (sim->stop_at > 0 && sim->calls >= sim->stop_at)
         return OUTCOME_STOP;
     if (sim->fail_at > 0 &&
         (sim->calls == sim->fail_at || (sim->fail_sticky && sim->calls > sim->fail_at)))
         return OUTCOME_FAIL;
     return OUTCOME_DONE;
+}
+
+static enum outcome take_call(struct sim_disk *sim, enum sim_disk_kind kind, bool is_flush)
+{
+    sim->calls++;
+    sim->calls_of[kind]++;
+    if (sim->next_is_flush == is_flush && sim->next_to_fail && --sim->next_to_fail == 0)
+        sim->fail_at = sim->calls;
+    enum outcome outcome = outcome_of_call(sim);
+    bool is_first = sim->calls == (outcome == OUTCOME_STOP ? sim->stop_at : sim->fail_at);
+    sim->met.stops += is_first && outcome == OUTCOME_STOP;
+    sim->met.flush_errors += is_first && outcome == OUTCOME_FAIL && is_flush;
+    sim->met.io_errors += is_first && outcome == OUTCOME_FAIL && !is_flush;
+    return outcome;
+}
+
+static enum outcome count_call(struct sim_disk *sim, enum sim_disk_kind kind)
+{
+    return take_call(sim, kind, false);
+}
+
+static enum outcome count_flush(struct sim_disk *sim, enum sim_disk_kind kind)
+{
+    return take_call(sim, kind, true);
 }
 
 /* Only the very call of a stop does a part of its work. */
@@ -279,8 +306,10 @@ static enum err_code sim_create(struct sim_disk *sim, const char *name, uint64_t
 {
     if (names_find(&sim->now, name))
         return err_set(err, ERR_EXISTS, "cannot create \"%s\": it exists", name);
-    if (sim->limit > 0 && space_used(sim) + size > sim->limit)
+    if (sim->limit > 0 && space_used(sim) + size > sim->limit) {
+        sim->has_limited = true;
         return err_set(err, ERR_NO_SPACE, "cannot create \"%s\": no space left", name);
+    }
     struct inode *inode = inode_new(sim, size);
     change_make(sim, CHANGE_CREATE, name, NULL, inode);
     inode_unref(inode);
@@ -355,9 +384,12 @@ static enum err_code sim_read(struct disk *disk, struct disk_file *file, uint64_
         return refuse(sim, outcome, "read", file->name, err);
     uint64_t rest = offset < inode->size ? inode->size - offset : 0;
     size = size < rest ? size : (size_t)rest;
-    if (touches_bad_sector(inode, offset, size))
+    if (touches_bad_sector(inode, offset, size)) {
+        sim->met.bad_sectors += !inode->was_bad;
+        inode->was_bad = true;
         return err_set(err, ERR_IO, "cannot read \"%s\" at offset %" PRIu64 ": a sector is bad",
                        file->name, (inode->bad_sector - 1) * SIM_SECTOR_SIZE);
+    }
     if (flags == DISK_DIRECT)
         copy_direct(inode, offset, to, size);
     else if (size > 0)
@@ -371,7 +403,8 @@ static enum err_code sim_write(struct disk *disk, struct disk_file *file, uint64
 {
     struct sim_disk *sim = sim_of(disk);
     struct inode *inode = file->inode;
-    enum outcome outcome = count_call(sim, SIM_DISK_WRITE);
+    enum outcome outcome = durable ? count_flush(sim, SIM_DISK_WRITE)
+                                   : count_call(sim, SIM_DISK_WRITE);
     if (outcome != OUTCOME_DONE) {
         if (is_partial(sim))
             inode_write(inode, offset, from, (size_t)rand_below(&sim->rand, size + 1));
@@ -389,7 +422,7 @@ static enum err_code sim_write(struct disk *disk, struct disk_file *file, uint64
 static enum err_code sim_sync(struct disk *disk, struct disk_file *file, struct err *err)
 {
     struct sim_disk *sim = sim_of(disk);
-    enum outcome outcome = count_call(sim, SIM_DISK_SYNC);
+    enum outcome outcome = count_flush(sim, SIM_DISK_SYNC);
     if (outcome != OUTCOME_DONE) {
         if (outcome == OUTCOME_FAIL)
             sectors_forget(sim, file->inode);
@@ -409,7 +442,7 @@ static enum err_code sim_make_folder(struct disk *disk, const char *name, struct
 static enum err_code sim_sync_folder(struct disk *disk, const char *name, struct err *err)
 {
     struct sim_disk *sim = sim_of(disk);
-    enum outcome outcome = count_call(sim, SIM_DISK_FOLDER);
+    enum outcome outcome = count_flush(sim, SIM_DISK_FOLDER);
     if (outcome != OUTCOME_DONE)
         return refuse(sim, outcome, "sync", name, err);
     changes_persist(sim, name);
@@ -542,19 +575,42 @@ uint64_t sim_disk_changes(const struct sim_disk *sim) { return sim->writes; }
 void sim_disk_fail(struct sim_disk *sim, uint64_t call, enum err_code code, bool sticky)
 {
     sim->fail_at = call;
+    sim->next_to_fail = 0;
     sim->fail_code = code;
     sim->fail_sticky = sticky;
 }
 
+void sim_disk_fail_next(struct sim_disk *sim, bool flush, uint64_t number, enum err_code code,
+                        bool sticky)
+{
+    sim_disk_fail(sim, 0, code, sticky);
+    sim->next_to_fail = number;
+    sim->next_is_flush = flush;
+}
+
 void sim_disk_stop(struct sim_disk *sim, uint64_t call) { sim->stop_at = call; }
-void sim_disk_limit(struct sim_disk *sim, uint64_t size) { sim->limit = size; }
+
+void sim_disk_limit(struct sim_disk *sim, uint64_t size)
+{
+    sim->limit = size;
+    sim->has_limited = false;
+}
+
+bool sim_disk_has_limited(const struct sim_disk *sim) { return sim->has_limited; }
+
+struct sim_disk_met sim_disk_take_met(struct sim_disk *sim)
+{
+    struct sim_disk_met met = sim->met;
+    sim->met = (struct sim_disk_met){0};
+    return met;
+}
 
 /* --- crashes --- */
 
 void sim_disk_kill(struct sim_disk *sim)
 {
     close_all(sim);
-    sim->fail_at = sim->stop_at = 0;
+    sim->fail_at = sim->stop_at = sim->next_to_fail = 0;
 }
 
 /* Afterwards both contents are what the disk was left with. */
@@ -644,6 +700,7 @@ void sim_disk_fail_sector(struct sim_disk *sim, const char *name, uint64_t offse
     struct inode *inode = inode_named(sim, name);
     CHECK(inode);
     inode->bad_sector = offset / SIM_SECTOR_SIZE + 1;
+    inode->was_bad = false;
 }
 
 void sim_disk_export(const struct sim_disk *sim, const char *folder, const char *to)

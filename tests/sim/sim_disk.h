@@ -38,15 +38,31 @@ uint64_t sim_disk_calls_of(const struct sim_disk *sim, enum sim_disk_kind kind);
 /* Calls among them that changed something: creations, writes of a byte or more, renames, removals. */
 uint64_t sim_disk_changes(const struct sim_disk *sim);
 /* The call of that number (the first is 1) answers code, having done its work in part or not at all;
- * with sticky all later ones too. 0 takes the fault away. */
+ * with sticky all later ones too. 0 takes the fault away, and the next one too. */
 void sim_disk_fail(struct sim_disk *sim, uint64_t call, enum err_code code, bool sticky);
+/* Likewise of the flushes to come (syncs of a file or folder, durable writes), or of what is none, the call of
+ * that number (1: the next); with sticky all later calls too, flushes or not. */
+void sim_disk_fail_next(struct sim_disk *sim, bool flush, uint64_t number, enum err_code code,
+                        bool sticky);
 /* From that call on nothing reaches the disk: it is done in part, it and all later ones answer IO,
  * as if the process had been killed in it. sim_disk_crash or sim_disk_kill takes it away. */
 void sim_disk_stop(struct sim_disk *sim, uint64_t call);
 /* Bytes that every creation together may reserve; more answers NO_SPACE. 0 is no limit. */
 void sim_disk_limit(struct sim_disk *sim, uint64_t size);
+/* And has done so. */
+bool sim_disk_has_limited(const struct sim_disk *sim);
 /* Reads of this sector answer IO. */
 void sim_disk_fail_sector(struct sim_disk *sim, const char *name, uint64_t offset);
+
+/* What of the faults above some call has met, and not what was only set. Each fault counts once, however many
+ * calls it answers. */
+struct sim_disk_met {
+    uint64_t flush_errors;      /* answered by a flush */
+    uint64_t io_errors;         /* by another call */
+    uint64_t stops, bad_sectors;
+};
+/* Since this was called last. */
+struct sim_disk_met sim_disk_take_met(struct sim_disk *sim);
 
 /* --- crashes: open handles become invalid, faults are taken away --- */
 

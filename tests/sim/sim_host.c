@@ -73,7 +73,27 @@ static struct sim_host *host_of_disk(struct disk *door)
 
 static void spend_sync(struct sim_host *host)
 {
-    host->spent_ns += draw(&host->rand, host->costs.sync_min, host->costs.sync_max);
+    int64_t spent_ns = draw(&host->rand, host->costs.sync_min, host->costs.sync_max);
+    host->spent_ns += spent_ns;
+    if (host->slow_above_ns && spent_ns > host->slow_above_ns && !host->is_dying) {
+        host->counters.slow_disks++;
+        host->slow_above_ns = 0;
+    }
+}
+
+void sim_host_slow(struct sim_host *host, int64_t sync_max_ns)
+{
+    host->slow_above_ns = host->costs.sync_max;
+    host->costs.sync_max = sync_max_ns;
+}
+
+void sim_host_count_met(struct sim_host *host)
+{
+    struct sim_disk_met met = sim_disk_take_met(host->disk), *sum = &host->counters.disk;
+    sum->flush_errors += met.flush_errors;
+    sum->io_errors += met.io_errors;
+    sum->stops += met.stops;
+    sum->bad_sectors += met.bad_sectors;
 }
 
 static enum err_code disk_open_slow(struct disk *door, const char *name, enum disk_open_flags flags,
@@ -310,6 +330,7 @@ void sim_host_lose_store(struct sim_host *host)
 void sim_host_empty(struct sim_host *host, const struct membership_member *members, size_t count)
 {
     sim_host_lose_store(host);
+    sim_host_count_met(host);
     sim_disk_free(host->disk);
     host->disk = sim_disk_new(rand_u64(&host->rand));
     host->identity.generation = rand_u64(&host->rand) | 2;
@@ -319,6 +340,7 @@ void sim_host_empty(struct sim_host *host, const struct membership_member *membe
 
 void sim_host_fill(struct sim_host *host, bool is_full)
 {
+    host->full_unmet = is_full && !(host->node && node_was_refused_room(host->node));
     sim_disk_limit(host->disk, is_full ? 1 : 0);
     if (host->memory)
         home_memory_fill(host->memory, is_full);
@@ -508,10 +530,12 @@ static void drain(struct sim_host *host)
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn)
 {
     CHECK(sim_host_runs(host));
+    sim_host_count_met(host);
     host->is_dying = true;
     if (host->join)
         sim_join_stop(host);
     drain(host);
+    (void)sim_disk_take_met(host->disk);        /* what met a dying process was part of its death */
     sim_net_crash(host->net, host->number);
     end_process(host);
     if (power)
@@ -558,6 +582,15 @@ static void turn(struct sim_host *host)
     host->spent_ns = 0;
 }
 
+static void note_full(struct sim_host *host)
+{
+    if (!host->full_unmet || !(sim_disk_has_limited(host->disk) ||
+                               (host->node && node_was_refused_room(host->node))))
+        return;
+    host->counters.full_disks++;
+    host->full_unmet = false;
+}
+
 void sim_host_advance(struct sim_host *host)
 {
     int64_t now = *host->world_now_ns;
@@ -568,6 +601,7 @@ void sim_host_advance(struct sim_host *host)
         sim_join_ask(host);
     else if (host->due_ns <= now)
         turn(host);
+    note_full(host);
 }
 
 bool sim_host_has_failed(const struct sim_host *host, struct err *ret_err)

@@ -41,7 +41,10 @@ struct sim_job {
 #define SIM_JOBS_MAX 64
 
 struct sim_host_counters {
-    uint64_t starts, refusals, kills, power_losses, faults, io_errors, full_disks, installs, reopenings;
+    uint64_t starts, refusals, kills, power_losses, faults, installs, reopenings;
+    /* What its process met while it lived: */
+    struct sim_disk_met disk;
+    uint64_t slow_disks, full_disks;    /* one for each time: a flush was, something was refused */
 };
 
 struct sim_join;            /* sim_join.h */
@@ -84,6 +87,8 @@ struct sim_host {
     int64_t due_ns;             /* of the world: the next turn; INT64_MAX: never */
     bool is_paused;
     struct sim_host_costs costs;
+    int64_t slow_above_ns;      /* its disk became slow, and no flush has taken longer than this yet; or 0 */
+    bool full_unmet;            /* its disk became full, and nothing was refused yet */
 
     struct worker worker;
     struct sim_job jobs[SIM_JOBS_MAX];
@@ -130,6 +135,10 @@ static inline bool sim_host_runs(const struct sim_host *host)
 {
     return host->state == HOST_UP || host->state == HOST_ASKING;
 }
+/* Its flushes take up to so long from now on, which is more than they did. */
+void sim_host_slow(struct sim_host *host, int64_t sync_max_ns);
+/* counters.disk has all that there was until now. */
+void sim_host_count_met(struct sim_host *host);
 /* The process dies now. power: what was not synced may be lost; keep and torn as sim_disk_crash. */
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn);
 

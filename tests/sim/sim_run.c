@@ -256,6 +256,20 @@ static void folder_remove(char *own)
     free(own);
 }
 
+static void count_host(struct world_totals *totals, struct sim_host *host)
+{
+    const struct sim_host_counters *counters = &host->counters;
+    sim_host_count_met(host);
+    totals->faults[WORLD_installs] += counters->installs;
+    totals->faults[WORLD_reopenings] += counters->reopenings;
+    totals->faults[WORLD_deaths_in_io] += counters->disk.stops;
+    totals->faults[WORLD_flush_errors] += counters->disk.flush_errors;
+    totals->faults[WORLD_io_errors] += counters->disk.io_errors;
+    totals->faults[WORLD_latent_errors] += counters->disk.bad_sectors;
+    totals->faults[WORLD_full_disks] += counters->full_disks;
+    totals->faults[WORLD_slow_disks] += counters->slow_disks;
+}
+
 void run_here(const struct sim_params *params, struct trace *trace, const char *folder,
               struct run_result *ret)
 {
@@ -268,10 +282,8 @@ void run_here(const struct sim_params *params, struct trace *trace, const char *
         stay_stopped(world);
     else
         end_well(world);
-    for (size_t i = 0; i < world->host_count; i++) {
-        world->totals.faults[WORLD_installs] += world->hosts[i].counters.installs;
-        world->totals.faults[WORLD_reopenings] += world->hosts[i].counters.reopenings;
-    }
+    for (size_t i = 0; i < world->host_count; i++)
+        count_host(&world->totals, &world->hosts[i]);
     world->totals.net = *sim_net_counters(world->net);
     *ret = (struct run_result){.failed = world->has_failed,
                                .is_stuck = world->is_stuck,

@@ -157,8 +157,10 @@ bool world_start_host(struct world *world, struct sim_host *host)
     world_note(world, host->number, started);
     world->timers[host->number - 1].restart_ns = INT64_MAX;
     damage_check_start(world, host);
-    if (started && host->join)
+    if (started && host->join) {
+        joiners_started(world, host);
         checks_join_started(world, host);
+    }
     if (host->node && !world->has_failed)
         checks_started(world, host);
     else if (!started)
@@ -348,6 +350,7 @@ static void step_host(struct world *world, struct sim_host *host)
     silent_after(world, host);
     if (host->join)
         joiners_after(world, host);
+    operator_after(world, host);
     checks_after(world, host);
     note_host(world, host);
     if (host->forms && !host->has_formed && !node_is_forming(host->node)) {

@@ -17,16 +17,18 @@
 
 #define WORLD_HOSTS_MAX 40      /* ever; ids never come back */
 
-/* What happened how often; a run of many seeds in which one is zero has not tested it. */
+/* What happened how often; a run of many seeds in which one is zero has not tested it. Raised where it does
+ * happen, and not where it is prepared: a link is cut for the two that used it, a disk's fault was met by a
+ * process that lives, a change was answered, a transfer has made its leader. */
 #define WORLD_FAULTS(X)                                                                            \
-    X(kills) X(power_losses) X(everyone_lost_power) X(deaths_in_io) X(pauses) X(halves) X(bridges)\
-    X(one_ways) X(isolations) X(flaps) X(mends) X(clock_jumps) X(flush_errors) X(full_disks)       \
-    X(slow_disks) X(bit_flips) X(spare_flips) X(latent_errors) X(lost_stores) X(refused_starts)     \
-    X(joins) X(joiners) X(deaths_joining) X(joins_told) X(joined_after_death) X(joiners_voting)     \
-    X(removals) X(promotions) X(joint_changes) X(transfers) X(replaced_hosts) X(installs)          \
-    X(reopenings) X(alarms)                                                                        \
-    X(formings) X(emptied_voters) X(asks_granted) X(asks_refused)                                                                \
-    X(silent_flips) X(fenced) X(rebuilt_stores) X(elections) X(safe_stops) X(lease_renewals) X(lease_expiries)
+    X(kills) X(power_losses) X(everyone_lost_power) X(deaths_in_io) X(pauses) X(halves)            \
+    X(bridges) X(one_ways) X(isolations) X(flaps) X(mends) X(clock_jumps) X(flush_errors)          \
+    X(io_errors) X(full_disks) X(slow_disks) X(bit_flips) X(spare_flips) X(latent_errors)          \
+    X(lost_stores) X(refused_starts) X(joins) X(joiners) X(deaths_joining) X(joins_told)           \
+    X(joined_after_death) X(joiners_voting) X(removals) X(promotions) X(joint_changes)             \
+    X(transfers) X(replaced_hosts) X(installs) X(reopenings) X(alarms) X(formings)                 \
+    X(emptied_voters) X(asks_granted) X(asks_refused) X(silent_flips) X(fenced)                    \
+    X(rebuilt_stores) X(elections) X(safe_stops) X(lease_renewals) X(lease_expiries)
 
 enum world_fault {
 #define X(name) WORLD_##name,
@@ -60,7 +62,12 @@ struct world {
     struct {
         uint64_t from, to;
         int64_t period_ns, next_ns;     /* INT64_MAX: nothing flaps */
+        bool has_cut, is_counted;
     } flapping;
+    struct {
+        uint64_t to;            /* whom the leader was asked to hand over to; 0: nobody */
+        raft_term term;         /* of the leader that was seen to try; 0: none */
+    } transfer;
     struct world_timers {               /* of a host, by its number - 1; INT64_MAX: not so */
         int64_t restart_ns, resume_ns, quick_ns, room_ns;
     } timers[WORLD_HOSTS_MAX];
@@ -80,6 +87,7 @@ struct world {
     uint64_t was_full;          /* hosts whose disk has been full, a bit each */
     struct fault_change *change;    /* of the membership, under way; NULL: none */
     uint64_t added, promoted, removed;  /* whom an answered ask told of, a bit each */
+    uint64_t asking;                /* hosts that came to ask whether they may join, a bit each */
     uint64_t died_joining;          /* hosts that died on their way in and are not in yet, a bit each */
     uint64_t denied;                /* hosts that were not let in, a bit each */
     uint64_t voting;                /* hosts that joined and were seen to vote, a bit each */
@@ -136,8 +144,12 @@ int64_t faults_next_ns(const struct world *world);
 void faults_step(struct world *world);
 void faults_heal(struct world *world);
 bool faults_ruin(struct world *world);
-/* joiners.c: before a start of a host that joins; when it ended without a node, or by a fault; after a step. */
+/* operator.c: after a step of a host. */
+void operator_after(struct world *world, struct sim_host *host);
+/* joiners.c: before a start of a host that joins; when its process runs; when it ended without a node, or by a
+ * fault; after a step. */
 void joiners_prepare(struct world *world, struct sim_host *host);
+void joiners_started(struct world *world, struct sim_host *host);
 void joiners_refused(struct world *world, struct sim_host *host);
 void joiners_died(struct world *world, struct sim_host *host);
 void joiners_after(struct world *world, struct sim_host *host);
