@@ -188,6 +188,12 @@ static bool ends_in_ruin(struct world *world)
     return (int64_t)rand_below(&world->rand, 1000) < PARAM(world->params, ruin) && world_ruin(world);
 }
 
+static void end_as(struct world *world, enum world_ending ending)
+{
+    if (!world->has_failed)
+        world->totals.endings[ending]++;
+}
+
 static void stay_stopped(struct world *world)
 {
     step_until(world, world->now_ns + RUIN_SETTLE_NS, is_never_reached);
@@ -196,8 +202,7 @@ static void stay_stopped(struct world *world)
     step_until(world, world->now_ns + RUIN_WATCH_NS, is_never_reached);
     if (!world->has_failed)
         checks_end_ruined(world, settled_ns, committed);
-    if (!world->has_failed)
-        world->totals.faults[WORLD_safe_stops]++;
+    end_as(world, WORLD_ended_safe_stop);
 }
 
 /* A store was given up, and no other reaches to where that member's log begins: what lies between was in it
@@ -220,24 +225,40 @@ static bool has_lost_state(struct world *world, bool lends_removed)
     return reached + 1 < begins;
 }
 
+/* The removed one has lent what it has, or it has ended; or nothing was lost. */
+static bool is_decided(struct world *world)
+{
+    return has_lost_state(world, true) || !has_lost_state(world, false);
+}
+
+static void end_undecided(struct world *world)
+{
+    checks_end_undecided(world);
+    end_as(world, WORLD_ended_undecided);
+}
+
+static void end_in_progress(struct world *world)
+{
+    settle(world);
+    if (!world->has_failed)
+        checks_end(world);
+    end_as(world, WORLD_ended_progress);
+}
+
 static void end_well(struct world *world)
 {
     if (!world->has_failed)
         world_heal(world);
-    if (!world->has_failed && has_lost_state(world, true)) {
+    if (!world->has_failed)
+        step_until(world, world->now_ns + RUIN_SETTLE_NS + RUIN_WATCH_NS, is_decided);
+    if (world->has_failed)
+        return;
+    if (has_lost_state(world, true))
         stay_stopped(world);
-        return;
-    }
-    if (!world->has_failed && has_lost_state(world, false)) {
-        step_until(world, world->now_ns + RUIN_SETTLE_NS + RUIN_WATCH_NS, is_never_reached);
-        if (!world->has_failed)
-            checks_end_undecided(world);
-        return;
-    }
-    if (!world->has_failed)
-        settle(world);
-    if (!world->has_failed)
-        checks_end(world);
+    else if (has_lost_state(world, false))
+        end_undecided(world);
+    else
+        end_in_progress(world);
 }
 
 /* A folder of its own for the stores of one run. */
@@ -270,6 +291,14 @@ static void count_host(struct world_totals *totals, struct sim_host *host)
     totals->faults[WORLD_slow_disks] += counters->slow_disks;
 }
 
+uint64_t run_endings(const struct world_totals *totals)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < WORLD_ENDING_COUNT; i++)
+        sum += totals->endings[i];
+    return sum;
+}
+
 void run_here(const struct sim_params *params, struct trace *trace, const char *folder,
               struct run_result *ret)
 {
@@ -285,6 +314,7 @@ void run_here(const struct sim_params *params, struct trace *trace, const char *
     for (size_t i = 0; i < world->host_count; i++)
         count_host(&world->totals, &world->hosts[i]);
     world->totals.net = *sim_net_counters(world->net);
+    CHECK(run_endings(&world->totals) == !world->has_failed);
     *ret = (struct run_result){.failed = world->has_failed,
                                .is_stuck = world->is_stuck,
                                .hash = world->hash,

@@ -13,6 +13,9 @@ struct run_result {
     struct world_totals totals;
 };
 
+/* How many runs these are the totals of. */
+uint64_t run_endings(const struct world_totals *totals);
+
 /* In this process. folder: LevelDB below it instead of memory; NULL: in memory. */
 void run_here(const struct sim_params *params, struct trace *trace, const char *folder,
               struct run_result *ret);

@@ -28,7 +28,7 @@
     X(joined_after_death) X(joiners_voting) X(removals) X(promotions) X(joint_changes)             \
     X(transfers) X(replaced_hosts) X(installs) X(reopenings) X(alarms) X(formings)                 \
     X(emptied_voters) X(asks_granted) X(asks_refused) X(silent_flips) X(fenced)                    \
-    X(rebuilt_stores) X(elections) X(safe_stops) X(lease_renewals) X(lease_expiries)
+    X(rebuilt_stores) X(elections) X(lease_renewals) X(lease_expiries)
 
 enum world_fault {
 #define X(name) WORLD_##name,
@@ -37,8 +37,19 @@ enum world_fault {
         WORLD_FAULT_COUNT
 };
 
+/* How a run ended that did not fail: in just one of these. README.md says when. */
+#define WORLD_ENDINGS(X) X(progress) X(safe_stop) X(undecided)
+
+enum world_ending {
+#define X(name) WORLD_ended_##name,
+    WORLD_ENDINGS(X)
+#undef X
+        WORLD_ENDING_COUNT
+};
+
 struct world_totals {
     uint64_t faults[WORLD_FAULT_COUNT];
+    uint64_t endings[WORLD_ENDING_COUNT];
     struct sim_net_counters net;
     uint64_t operations, acknowledged, unknown, events, entries, steps;
     int64_t simulated_ns, recovery_ns_max;

@@ -88,6 +88,11 @@ static bool print_totals(const struct world_totals *sum, bool must, bool in_memo
                              must && (in_memory || !needs_memory(WORLD_##name)));
     WORLD_FAULTS(X)
 #undef X
+#define X(name)                                                                                    \
+    missing |= print_counter("ended: " #name, sum->endings[WORLD_ended_##name],                    \
+                             must && WORLD_ended_##name != WORLD_ended_undecided);
+    WORLD_ENDINGS(X)
+#undef X
     missing |= print_counter("frames_lost", sum->net.frames_lost, must);
     missing |= print_counter("frames_doubled", sum->net.frames_doubled, must);
     missing |= print_counter("frames_swapped", sum->net.frames_swapped, must);
@@ -217,6 +222,11 @@ static int run_many(const struct settings *settings)
     double simulated = (double)many->sum.simulated_ns / 1e9;
     bool missing = print_totals(&many->sum, many->done >= COUNTERS_COUNT_FROM,
                                 !many->settings->folder);
+    const uint64_t *endings = many->sum.endings;
+    CHECK(run_endings(&many->sum) + many->failed == many->done);
+    printf("%" PRIu64 " ended in progress, %" PRIu64 " in a demanded safe stop, %" PRIu64
+           " undecided, %" PRIu64 " failed\n", endings[WORLD_ended_progress],
+           endings[WORLD_ended_safe_stop], endings[WORLD_ended_undecided], many->failed);
     printf("%" PRIu64 " seeds in %.0f s, %" PRIu64 " failed; %.0f s simulated, %.0f times real time "
            "on %zu processes\n", many->done, real, many->failed, simulated, simulated / real,
            settings->jobs);
