@@ -186,11 +186,20 @@ static void ask_lease(struct world *world, struct client *client, struct operati
     }
 }
 
-/* After the healing nobody is done before it went on. */
+/* After the healing nobody is done before all have written. */
 static bool wants_more(const struct clients *clients)
 {
     return clients->operation_count < clients->wanted ||
-           (clients->healed_ns && !clients->has_progressed);
+           (clients->healed_ns && !clients_have_written(clients));
+}
+
+/* After the healing every other request is a put, until one was acknowledged. */
+static bool must_write(const struct world *world, struct client *client)
+{
+    if (!world->clients->healed_ns || world->is_ruined || client->has_written)
+        return false;
+    client->asked_write = !client->asked_write;
+    return client->asked_write;
 }
 
 static enum operation_kind draw_kind(struct world *world, struct client *client)
@@ -199,6 +208,8 @@ static enum operation_kind draw_kind(struct world *world, struct client *client)
         OP_PUT, OP_PUT, OP_PUT, OP_COMPARE_AND_PUT, OP_COMPARE_AND_PUT, OP_DELETE, OP_DELETE_RANGE,
         OP_GET, OP_GET, OP_RANGE, OP_GET_LOCAL, OP_GET_OLD,
     };
+    if (must_write(world, client))
+        return OP_PUT;
     if ((int64_t)rand_below(&client->rand, 1000) < PARAM(world->params, compactions))
         return OP_COMPACT;
     if ((int64_t)rand_below(&client->rand, 1000) < PARAM(world->params, leases)) {
@@ -264,6 +275,19 @@ static void remember(struct client *client, const struct operation *operation)
     }
 }
 
+/* Of one that was answered with OK. */
+static bool has_written(const struct operation *operation)
+{
+    switch (operation->kind) {
+    case OP_PUT:
+    case OP_DELETE:
+    case OP_DELETE_RANGE:
+    case OP_LEASE_PUT: return true;
+    case OP_COMPARE_AND_PUT: return operation->request.result.txn.succeeded;
+    default: return false;
+    }
+}
+
 static void answered(struct kv_request *request, enum err_code code)
 {
     struct operation *operation = container_of(request, struct operation, request);
@@ -280,9 +304,9 @@ static void answered(struct kv_request *request, enum err_code code)
           operation->host, err_name(code), request->revision);
     if (operation->outcome == OPERATION_DONE && code == ERR_OK) {
         world->clients->acknowledged++;
-        world->clients->has_progressed |=
-            world->clients->healed_ns && operation->asked_ns >= world->clients->healed_ns &&
-            operation->kind != OP_GET_LOCAL && operation->kind != OP_GET_OLD;
+        client->has_written |= world->clients->healed_ns &&
+                               operation->asked_ns >= world->clients->healed_ns &&
+                               has_written(operation);
         remember(client, operation);
     } else if (code == ERR_NOT_FOUND) {
         client->lease = 0;
@@ -406,4 +430,10 @@ uint64_t clients_asked_hosts(const struct clients *clients)
     return asked;
 }
 
-bool clients_have_progressed(const struct clients *clients) { return clients->has_progressed; }
+bool clients_have_written(const struct clients *clients)
+{
+    for (size_t i = 0; i < clients->client_count; i++)
+        if (!clients->clients[i].has_written)
+            return false;
+    return true;
+}

@@ -24,13 +24,14 @@ void clients_free(struct clients *clients);
 /* When a client wants to do something; INT64_MAX: never. */
 int64_t clients_next_ns(const struct clients *clients);
 void clients_step(struct world *world);
-/* All operations have been asked for, and none is open. */
+/* All operations have been asked for, none is open, and clients_have_written where all was healed. */
 bool clients_are_done(const struct clients *clients);
 /* After world_heal: they turn to hosts of the core alone, and nobody waits for what was asked before. */
 void clients_heal(struct world *world);
 /* Who has not answered yet, a bit each. */
 uint64_t clients_asked_hosts(const struct clients *clients);
-/* What was asked after the healing, and needs a majority, has been answered. */
-bool clients_have_progressed(const struct clients *clients);
+/* Each client was told that a write succeeded which it asked for after the healing: reads may be answered by
+ * a leader that can decide nothing new, and all disks have room again, so that no refusal will do. */
+bool clients_have_written(const struct clients *clients);
 
 #endif

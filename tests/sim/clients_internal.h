@@ -39,6 +39,7 @@ struct client {
     struct operation *open;
     struct bytes seen_key;              /* of its last read or write, and how it was */
     kv_rev seen_revision;
+    bool asked_write, has_written;      /* since the healing: its last request was a put; one was acknowledged */
     int64_t lease;                      /* its own; 0: none */
 };
 
@@ -80,7 +81,6 @@ struct clients {
     size_t operation_count, operation_capacity, wanted;
     uint64_t acknowledged, unknown, events;
     int64_t healed_ns;          /* 0: not yet */
-    bool has_progressed;
     uint64_t tags;
 };
 

@@ -23,7 +23,8 @@
 #define STEPS_MAX 30000000
 #define ARRIVAL_NS (10 * NS_PER_S)      /* a round in which it fails and one in which it does not */
 #define FORMING_NS (20 * NS_PER_S)      /* connections that back off, both ways, of the last pair */
-#define FULL_DISK_NS (6 * NS_PER_S)     /* the log's writer looks again every five seconds */
+#define FULL_DISK_NS (6 * NS_PER_S)     /* the log's writer looks again every five seconds; slow clocks */
+static_assert(FULL_DISK_NS > SPACE_MEMORY_NS, "what others said of their disks is forgotten by then");
 
 /* ---- the phases of a run ---- */
 
@@ -65,14 +66,16 @@ static bool has_progressed(struct world *world)
     world->needs_snapshot |=
         without && (!membership || without & clients_asked_hosts(world->clients) ||
                     !damage_leaves_majority(&membership->configuration.voters, ~world->core | without));
-    return clients_have_progressed(world->clients);
+    return clients_have_written(world->clients);
 }
 
+/* Or was told of one, before all was mended even: whoever leads next may raise the alarm for it. */
 static bool has_full_disk(const struct world *world)
 {
     for (size_t i = 0; i < world->host_count; i++) {
         const struct node *node = world->hosts[i].node;
-        if (node && (node_was_refused_room(node) || store_alarm(node->store)))
+        if (node && (node_was_refused_room(node) || store_alarm(node->store) ||
+                     node->space.is_low || node->space.low_count))
             return true;
     }
     return false;
@@ -104,10 +107,20 @@ static bool core_is_changing(const struct world *world)
     return false;
 }
 
-/* Three election timeouts, by the slowest clock, and one more where the elected may have to go; what messages
- * and flushes take in it; the appends that bring who is behind up to where the new leader can commit, one entry
- * each at worst; and what a writer waits that has found a disk full. An arrival that is waited for comes on
- * top. */
+/* From the healing to the last client's first write:
+ *   3 election timeouts, by the slowest clock: nobody notices for one that the leader is gone, and two votes may
+ *     be split; and one more where the elected may have to go;
+ *   what messages and flushes take after the last of them, each at its slowest. 2 for a connection, 4 for the
+ *     vote before the vote and the vote, 3 for the entry of the new term and the word that it is committed; 5 for
+ *     what a client still had open (to the leader, to the others, back, the word of it, the answer), and 5 for
+ *     its write; and 1 for a frame that was on its way when all was mended;
+ *   2 for each round of appends that bring up who is behind, so that the leader can commit: an entry in each
+ *     append at worst, as many at a time as may be unanswered;
+ *   the pause of a client between the two;
+ *   what a writer waits that has found a disk full; meanwhile a leader forgets what it was told of one.
+ * An arrival that is waited for comes on top. */
+#define STEPS_TO_PROGRESS 20
+
 static int64_t progress_bound_ns(struct world *world)
 {
     const struct sim_params *params = world->params;
@@ -117,7 +130,8 @@ static int64_t progress_bound_ns(struct world *world)
     int64_t election = 2 * ELECTION_DEFAULT_MS * NS_PER_MS * 1000000 /
                        (1000000 - PARAM(params, clock_rate));
     int64_t rounds = (int64_t)backlog(world) / PARAM(params, inflight);
-    return (core_is_changing(world) ? 4 : 3) * election + (40 + 2 * rounds) * (message + flush) +
+    return (core_is_changing(world) ? 4 : 3) * election +
+           (STEPS_TO_PROGRESS + 2 * rounds) * (message + flush) + PARAM(params, think_us) * 1000 +
            (has_full_disk(world) ? FULL_DISK_NS : 0) + (world->silent ? ARRIVAL_NS : 0) +
            (damage_is_forming(world) ? FORMING_NS : 0);
 }
