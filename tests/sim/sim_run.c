@@ -120,6 +120,7 @@ static bool core_is_changing(const struct world *world)
  *   what a writer waits that has found a disk full; meanwhile a leader forgets what it was told of one.
  * An arrival that is waited for comes on top. */
 #define STEPS_TO_PROGRESS 20
+#define ENTRY_REST_BYTES 500            /* beside the value: keys, compares, the session; or a whole change */
 
 static int64_t progress_bound_ns(struct world *world)
 {
@@ -129,7 +130,9 @@ static int64_t progress_bound_ns(struct world *world)
                     1000;
     int64_t election = 2 * ELECTION_DEFAULT_MS * NS_PER_MS * 1000000 /
                        (1000000 - PARAM(params, clock_rate));
-    int64_t rounds = (int64_t)backlog(world) / PARAM(params, inflight);
+    int64_t entry = PARAM(params, value_bytes) + ENTRY_REST_BYTES;
+    int64_t in_bytes = 1 + PARAM(params, inflight_bytes) / entry, in_count = PARAM(params, inflight);
+    int64_t rounds = (int64_t)backlog(world) / (in_bytes < in_count ? in_bytes : in_count);
     return (core_is_changing(world) ? 4 : 3) * election +
            (STEPS_TO_PROGRESS + 2 * rounds) * (message + flush) + PARAM(params, think_us) * 1000 +
            (has_full_disk(world) ? FULL_DISK_NS : 0) + (world->silent ? ARRIVAL_NS : 0) +
