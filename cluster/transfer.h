@@ -21,7 +21,7 @@
  * all that is committed, it leads until somebody has it, and hands over to one that has a store. It fetches
  * a store by itself, since its core needs no snapshot:
  *
- *     leader; or a voter, while nobody leads        member
+ *     leader; or any other, while nobody leads      member
  *     or the leader is the member
  *                 <- - - - - - - - - - - - - - - -  wanted, each TRANSFER_RETRY_NS
  *     checkpoint, copy
@@ -131,7 +131,7 @@ struct transfer {
     bool lacks_store;           /* what node->store is stands for the log's mark, and has nothing in it */
     int64_t wanted_ns;          /* when a leader was asked last */
     raft_term led_term;         /* in which it leads without one, */
-    size_t asked_voters;        /* for a store, while nobody leads */
+    size_t asked_members;        /* for a store, while nobody leads */
     unsigned led_turns;         /* for so many TRANSFER_RETRY_NS; */
     struct raft_id_set lacking; /* and who has said in it to lack one, too; */
     raft_id handed_to;          /* whom it tried to hand over to last */

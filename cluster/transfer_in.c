@@ -248,20 +248,27 @@ static raft_id successor(const struct node *node)
     return next != RAFT_NOBODY ? next : first;
 }
 
-/* Another voter, each in turn; NOBODY: there is none. */
-static raft_id next_voter(struct node *node)
+/* Another member, each in turn, learners too: a learner's store may reach to the log where the voters' do not.
+ * NOBODY: there is none. */
+static raft_id next_member(struct node *node)
 {
-    const struct raft_id_set *voters = &node->membership.configuration.voters;
-    for (size_t i = 0; i < voters->count; i++) {
-        raft_id id = voters->ids[node->transfer.asked_voters++ % voters->count];
+    const struct membership *membership = &node->membership;
+    for (size_t i = 0; i < membership->count; i++) {
+        raft_id id = membership->members[node->transfer.asked_members++ % membership->count].id;
         if (id != node->identity.member_id)
             return id;
     }
     return RAFT_NOBODY;
 }
 
+static void ask_for_store(struct node *node, raft_id id)
+{
+    TRACE(node->trace, "store wanted of=%" PRIu64, id);
+    (void)!transfer_say(node, id, TRANSFER_KIND_WANTED, BYTES_EMPTY);
+}
+
 /* Those who follow say within a period or so that they lack a store: two that do would hand over to each
- * other for ever. Where nobody takes over, any voter's store will do: one that has a store may know already that
+ * other for ever. Where nobody takes over, any member's store will do: one that has a store may know already that
  * it was removed, which this leader cannot. If it was told that it was removed itself, those who know do not
  * hear it any more, and those who hear it let nobody else lead: then it ceases to. */
 static void lead_turn(struct node *node)
@@ -285,11 +292,11 @@ static void lead_turn(struct node *node)
     if (to == RAFT_NOBODY && node->is_removed)
         node_core_failed(node, raft_step_down(node->raft));
     else
-        (void)!transfer_say(node, next_voter(node), TRANSFER_KIND_WANTED, BYTES_EMPTY);
+        ask_for_store(node, next_member(node));
 }
 
 /* Nobody may be elected before this member is: its log is the longest, and holds changes of the membership
- * that it cannot apply without a store, so it does not stand. Then any voter's store will do. */
+ * that it cannot apply without a store, so it does not stand. Then any member's store will do. */
 static void want_turn(struct node *node)
 {
     raft_id leader = raft_leader(node->raft);
@@ -300,9 +307,9 @@ static void want_turn(struct node *node)
     if (leader == node->identity.member_id)
         lead_turn(node);
     else if (leader != RAFT_NOBODY)
-        (void)!transfer_say(node, leader, TRANSFER_KIND_WANTED, BYTES_EMPTY);
+        ask_for_store(node, leader);
     else if (node->leader_lost_ns && now - node->leader_lost_ns > TRANSFER_LEADERLESS_NS)
-        (void)!transfer_say(node, next_voter(node), TRANSFER_KIND_WANTED, BYTES_EMPTY);
+        ask_for_store(node, next_member(node));
 }
 
 /* Whether the log knows by itself, even after a crash, that all of it is committed: then the store may take

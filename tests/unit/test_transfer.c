@@ -5,6 +5,14 @@
 #define SENDER 8
 #define RECEIVER 9
 
+static size_t count_of(struct fixture *fixture, const char *line)
+{
+    size_t count = 0;
+    for (const char *at = (char *)fixture->lines.data; (at = strstr(at, line)); at++)
+        count++;
+    return count;
+}
+
 static struct buf frame_of(uint64_t id, struct home_position at)
 {
     struct buf frame = {0};
@@ -65,7 +73,6 @@ static size_t signs_within(struct fixture *fixture, int64_t ns)
 {
     struct node *node = fixture->node;
     int64_t end = fixture->clock.now_ns + ns;
-    size_t signs = 0;
     buf_clear(&fixture->lines);
     fixture->tracing = true;
     while (fixture->clock.now_ns < end) {
@@ -77,9 +84,7 @@ static size_t signs_within(struct fixture *fixture, int64_t ns)
     }
     fixture->tracing = false;
     buf_append_u8(&fixture->lines, 0);
-    for (const char *at = (char *)fixture->lines.data; (at = strstr(at, "still at work")); at++)
-        signs++;
-    return signs;
+    return count_of(fixture, "still at work");
 }
 
 static void hear_file(struct fixture *fixture, struct home_copy *copy, size_t file)
@@ -145,11 +150,32 @@ static void whoever_works_says_so(void **state)
     home_memory_free(memory);
 }
 
+/* ---- without a store ---- */
+
+/* A learner's may be the only one that reaches to the log. */
+static void every_member_is_asked_for_a_store(void **state)
+{
+    struct fixture *fixture = *state;
+    struct raft_conf_state *configuration = &fixture->node->membership.configuration;
+    raft_id_set_remove(&configuration->voters, 9);
+    assert_true(raft_id_set_add(&configuration->learners, 9));
+    fixture->node->transfer.lacks_store = true;
+    fixture->tracing = true;
+    sleep_through(fixture, TRANSFER_LEADERLESS_NS + 8 * TRANSFER_RETRY_NS);
+    fixture->tracing = false;
+    fixture->node->transfer.lacks_store = false;
+    buf_append_u8(&fixture->lines, 0);
+    assert_true(count_of(fixture, "store wanted of=8\n") >= 2);
+    assert_true(count_of(fixture, "store wanted of=9\n") >= 2);
+    assert_int_equal(count_of(fixture, "store wanted of=7\n"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         MEMBER(whoever_works_is_waited_for),
         MEMBER(whoever_works_says_so),
+        cmocka_unit_test_setup_teardown(every_member_is_asked_for_a_store, setup_of_three, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
