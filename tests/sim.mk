@@ -8,6 +8,7 @@ SIM_SOURCES = \
 	tests/sim/clients.c tests/sim/clients.h tests/sim/clients_internal.h tests/sim/watchers.c \
 	tests/sim/faults.c tests/sim/faults_internal.h tests/sim/damage.c tests/sim/silent.c tests/sim/operator.c tests/sim/joiners.c \
 	tests/sim/mutants.c tests/sim/mutants.h \
+	tests/sim/sim_folder.c tests/sim/sim_folder.h \
 	tests/sim/sim_host.c tests/sim/sim_host.h tests/sim/sim_join.c tests/sim/sim_join.h \
 	tests/sim/sim_model.c tests/sim/sim_model.h \
 	tests/sim/sim_params.c tests/sim/sim_params.h \
@@ -53,7 +54,13 @@ soak: tests/sim/simulate
 
 # Whole members, a few at a time: how a cluster begins, and who joins it.
 UNIT += tests/unit/test_forming
-tests_unit_test_forming_SOURCES = tests/unit/test_forming.c tests/sim/sim_host.c \
-	tests/sim/sim_host.h tests/sim/sim_join.c tests/sim/sim_join.h
+tests_unit_test_forming_SOURCES = tests/unit/test_forming.c tests/sim/sim_folder.c \
+	tests/sim/sim_folder.h tests/sim/sim_host.c tests/sim/sim_host.h tests/sim/sim_join.c tests/sim/sim_join.h
 tests_unit_test_forming_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_forming_LDADD = libsimnet.a libsimdisk.a $(CLUSTER_LDADD)
+
+UNIT += tests/unit/test_sim_folder
+tests_unit_test_sim_folder_SOURCES = tests/unit/test_sim_folder.c tests/sim/sim_folder.c \
+	tests/sim/sim_folder.h
+tests_unit_test_sim_folder_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_sim_folder_LDADD = $(CLUSTER_LDADD)

@@ -33,6 +33,7 @@ int mutants_run(const struct mutants_options *options)
 /* The search for one mutant. */
 struct hunt {
     enum mutant mutant;
+    const char *folder;                 /* of LevelDB; NULL: in memory */
     struct run_child children[JOBS_MAX];
     int says[JOBS_MAX];                 /* what each child writes to stderr */
     size_t jobs, running;
@@ -57,7 +58,7 @@ static void start(struct hunt *hunt, size_t place)
     int own = dup(STDERR_FILENO), says = memfd_create("stderr", MFD_CLOEXEC);
     CHECK(own >= 0 && says >= 0 && dup2(says, STDERR_FILENO) >= 0);
     mutant_select(hunt->mutant);
-    run_child_start(&hunt->children[place], &params, NULL, SECONDS_PER_RUN);
+    run_child_start(&hunt->children[place], &params, hunt->folder, SECONDS_PER_RUN);
     mutant_select(MUTANT_NONE);
     CHECK(dup2(own, STDERR_FILENO) >= 0 && close(own) == 0);
     hunt->says[place] = says;
@@ -87,11 +88,11 @@ static void end_all(struct hunt *hunt)
 
 /* ---- verdicts ---- */
 
-static bool fails_without(const struct sim_params *params)
+static bool fails_without(const struct sim_params *params, const char *folder)
 {
     struct run_child child = {0};
     struct run_result result;
-    run_child_start(&child, params, NULL, SECONDS_PER_RUN);
+    run_child_start(&child, params, folder, SECONDS_PER_RUN);
     (void)run_child_wait(&child, 1, &result);
     return result.failed;
 }
@@ -106,7 +107,7 @@ static void take_verdict(struct hunt *hunt, size_t place, const struct run_resul
         return;
     if (result->is_stuck) {
         hunt->stuck++;
-    } else if (fails_without(&hunt->children[place].params)) {
+    } else if (fails_without(&hunt->children[place].params, hunt->folder)) {
         hunt->unsound++;
     } else if (!hunt->caught) {
         hunt->caught = true;
@@ -169,6 +170,7 @@ static int run_all(const struct mutants_options *options, const enum mutant *mut
         struct hunt *hunt = calloc(1, sizeof *hunt);
         CHECK(hunt);
         hunt->mutant = mutants[i];
+        hunt->folder = options->folder;
         hunt->jobs = options->jobs < JOBS_MAX ? options->jobs : JOBS_MAX;
         hunt->next_seed = seed;
         hunt->begun_ns = real_ns();

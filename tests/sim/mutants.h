@@ -17,6 +17,7 @@ struct mutants_options {
     uint64_t from;              /* the first seed; each mutant goes on with the next */
     int64_t seconds;            /* for each, at most */
     size_t jobs;                /* processes at a time */
+    const char *folder;         /* of LevelDB, as run_here; NULL: in memory */
 };
 
 /* Prints a line for each, and how long they took. Exit status: 1 when one was not caught, 2 when there is

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cluster/node_internal.h"
 #include "cluster/transfer.h"
@@ -276,6 +277,16 @@ static void free_home(struct sim_host *host)
     host->home = NULL;
 }
 
+/* As it ends with its process: nothing is tidied up behind it. */
+static void abandon_home(struct sim_host *host)
+{
+    char *away = mem_xformat("%s-away", host->folder);
+    CHECK(rename(host->folder, away) == 0);
+    free_home(host);
+    CHECK(rename(away, host->folder) == 0);
+    free(away);
+}
+
 static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *place)
 {
     (void)stat;
@@ -315,6 +326,7 @@ void sim_host_init(struct sim_host *host, const struct sim_host_options *options
     memcpy(host->address, record.address, sizeof host->address);
     host->folder = options->folder ? mem_xstrdup(options->folder) : NULL;
     host->log_size_max = options->log_size_max;
+    host->durable = host->folder ? sim_folder_new(host->folder) : NULL;
     new_home(host);
 }
 
@@ -322,8 +334,10 @@ void sim_host_lose_store(struct sim_host *host)
 {
     CHECK(!host->node);
     free_home(host);
-    if (host->folder)
+    if (host->folder) {
         empty_folder(host->folder);
+        sim_folder_settle(host->durable);
+    }
     new_home(host);
 }
 
@@ -388,6 +402,7 @@ void sim_host_release(struct sim_host *host)
     free(host->join);
     sim_disk_free(host->disk);
     free_home(host);
+    sim_folder_free(host->durable);
     free(host->folder);
 }
 
@@ -440,6 +455,8 @@ void sim_host_format(struct sim_host *host, const struct membership_member *memb
     }
     store_close(store);
     wal_recovery_release(&recovery);
+    if (host->durable)
+        sim_folder_settle(host->durable);
 }
 
 bool sim_host_began(struct sim_host *host, enum sim_host_state state)
@@ -513,18 +530,51 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
 }
 
 /* What a dying process still does: some jobs get done, then nothing reaches the disk any more, and the
- * rest end without effect on it. */
+ * rest end without effect on it. Nor do syncs of the store's folder count, from the disk's last call on: what
+ * was told durable before it has to be. */
 static void drain(struct sim_host *host)
 {
-    uint64_t alive = rand_below(&host->rand, 4);
+    uint64_t alive = rand_below(&host->rand, 4), last = UINT64_MAX;
     for (size_t i = 0; i < DRAIN_MAX && host->job_count; i++) {
-        if (i == alive)
-            sim_disk_stop(host->disk, sim_disk_calls(host->disk) + 1);
+        if (i == alive) {
+            last = sim_disk_calls(host->disk) + 1;
+            sim_disk_stop(host->disk, last);
+        }
+        if (host->durable && sim_disk_calls(host->disk) >= last)
+            sim_folder_stop(host->durable);
         size_t place = next_job(host);
         CHECK(place < host->job_count);
         step_job(host, place);
     }
     CHECK(host->job_count == 0);
+}
+
+/* LevelDB's own log is never read again, whatever of it is left, so that what its tables lack is lost with the
+ * process. They may have got all of it just before. */
+static void let_tables_catch_up(struct sim_host *host)
+{
+    struct err ignored = {0};
+    struct backend *backend = host->node ? store_backend(host->node->store) : NULL;
+    if (backend && rand_below(&host->rand, 3) == 0)
+        (void)!backend->ops->flush(backend, &ignored);
+}
+
+void sim_host_home_crash(struct sim_host *host, bool power)
+{
+    if (host->memory) {
+        home_memory_crash(host->memory, &host->rand);
+        return;
+    }
+    abandon_home(host);
+    if (!power) {
+        sim_folder_go_on(host->durable);
+    } else if (rand_below(&host->rand, 3)) {
+        sim_folder_crash(host->durable);
+        host->counters.restored_folders++;
+    } else {
+        sim_folder_settle(host->durable);
+    }
+    new_home(host);
 }
 
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn)
@@ -537,15 +587,14 @@ void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned t
     drain(host);
     (void)sim_disk_take_met(host->disk);        /* what met a dying process was part of its death */
     sim_net_crash(host->net, host->number);
+    if (host->durable)
+        let_tables_catch_up(host);
     end_process(host);
     if (power)
         sim_disk_crash(host->disk, keep, torn);
     else
         sim_disk_kill(host->disk);
-    /* LevelDB's own log is never read again, whatever of it is left; its tables were synced before its
-     * MANIFEST named them. So what a crash leaves is what its files say: the last checkpoint, or more. */
-    if (host->memory)
-        home_memory_crash(host->memory, &host->rand);
+    sim_host_home_crash(host, power);
     host->counters.kills += !power;
     host->counters.power_losses += power;
     host->is_dying = false;

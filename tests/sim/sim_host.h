@@ -17,6 +17,7 @@
 
 #include "cluster/node.h"
 #include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_folder.h"
 #include "tests/sim/sim_net.h"
 
 enum sim_host_state {
@@ -41,7 +42,7 @@ struct sim_job {
 #define SIM_JOBS_MAX 64
 
 struct sim_host_counters {
-    uint64_t starts, refusals, kills, power_losses, faults, installs, reopenings;
+    uint64_t starts, refusals, kills, power_losses, faults, installs, reopenings, restored_folders;
     /* What its process met while it lived: */
     struct sim_disk_met disk;
     uint64_t slow_disks, full_disks;    /* one for each time: a flush was, something was refused */
@@ -61,6 +62,7 @@ struct sim_host {
     struct home *home;
     struct home_memory *memory; /* NULL: LevelDB in folder */
     char *folder;
+    struct sim_folder *durable; /* what of it a loss of power leaves; NULL in memory */
     size_t log_size_max;        /* of memory */
     struct node *node;          /* NULL unless UP */
     struct sim_join *join;      /* NULL unless it comes by joining: then it opens as the program does */
@@ -139,8 +141,13 @@ static inline bool sim_host_runs(const struct sim_host *host)
 void sim_host_slow(struct sim_host *host, int64_t sync_max_ns);
 /* counters.disk has all that there was until now. */
 void sim_host_count_met(struct sim_host *host);
-/* The process dies now. power: what was not synced may be lost; keep and torn as sim_disk_crash. */
+/* The process dies now. power: what was not synced may be lost; keep and torn as sim_disk_crash. The store
+ * in memory loses batches behind the durable ones either way; that in a folder, as LevelDB does, what is in no
+ * table, and by a loss of power, as the seed draws it, what was not synced. */
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn);
+
+/* Of it, and of sim_join.c: what becomes of the store. The process has ended. */
+void sim_host_home_crash(struct sim_host *host, bool power);
 
 /* Its process does not run, and it forms. Nothing is left of its data folder, and its first start is made again
  * from the same list, as a unit file has it. */

@@ -45,12 +45,12 @@ static bool fail(struct sim_host *host, enum err_code code, const struct err *er
 {
     sim_net_crash(host->net, host->number);
     sim_join_end(host);
-    if (rand_below(&host->rand, 2))
+    bool power = rand_below(&host->rand, 2);
+    if (power)
         sim_disk_crash(host->disk, KEEP_UNSYNCED, TORN);
     else
         sim_disk_kill(host->disk);
-    if (host->memory)
-        home_memory_crash(host->memory, &host->rand);
+    sim_host_home_crash(host, power);
     host->join->code = code;
     host->is_paused = false;
     host->due_ns = INT64_MAX;

@@ -300,6 +300,7 @@ static void count_host(struct world_totals *totals, struct sim_host *host)
     sim_host_count_met(host);
     totals->faults[WORLD_installs] += counters->installs;
     totals->faults[WORLD_reopenings] += counters->reopenings;
+    totals->faults[WORLD_restored_folders] += counters->restored_folders;
     totals->faults[WORLD_deaths_in_io] += counters->disk.stops;
     totals->faults[WORLD_flush_errors] += counters->disk.flush_errors;
     totals->faults[WORLD_io_errors] += counters->disk.io_errors;

@@ -26,8 +26,8 @@
     X(io_errors) X(full_disks) X(slow_disks) X(bit_flips) X(spare_flips) X(latent_errors)          \
     X(lost_stores) X(refused_starts) X(joins) X(joiners) X(deaths_joining) X(joins_told)           \
     X(joined_after_death) X(joiners_voting) X(removals) X(promotions) X(joint_changes)             \
-    X(transfers) X(replaced_hosts) X(installs) X(reopenings) X(alarms) X(formings)                 \
-    X(emptied_voters) X(asks_granted) X(asks_refused) X(silent_flips) X(fenced)                    \
+    X(transfers) X(replaced_hosts) X(installs) X(reopenings) X(restored_folders) X(alarms)         \
+    X(formings) X(emptied_voters) X(asks_granted) X(asks_refused) X(silent_flips) X(fenced)        \
     X(rebuilt_stores) X(elections) X(lease_renewals) X(lease_expiries)
 
 enum world_fault {

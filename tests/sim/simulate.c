@@ -79,13 +79,17 @@ static bool needs_memory(enum world_fault fault)
     return fault == WORLD_silent_flips || fault == WORLD_fenced || fault == WORLD_rebuilt_stores;
 }
 
+/* And folders are there of LevelDB alone. */
+static bool needs_leveldb(enum world_fault fault) { return fault == WORLD_restored_folders; }
+
 /* True when something that should have happened never did. */
 static bool print_totals(const struct world_totals *sum, bool must, bool in_memory)
 {
     bool missing = false;
 #define X(name)                                                                                    \
     missing |= print_counter(#name, sum->faults[WORLD_##name],                                     \
-                             must && (in_memory || !needs_memory(WORLD_##name)));
+                             must && (in_memory ? !needs_leveldb(WORLD_##name)                       \
+                                       : !needs_memory(WORLD_##name)));
     WORLD_FAULTS(X)
 #undef X
 #define X(name)                                                                                    \
@@ -349,6 +353,7 @@ static int run_mutants(const struct settings *settings, char *const *names, size
         .from = settings->from,
         .seconds = settings->seconds ? settings->seconds : SECONDS_PER_MUTANT,
         .jobs = settings->jobs,
+        .folder = settings->folder,
     });
 }
 

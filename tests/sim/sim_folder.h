@@ -1,0 +1,40 @@
+/* What a loss of power leaves of a folder of the system's filesystem: of a host whose store is LevelDB's.
+ *
+ * While one exists, fsync and fdatasync of this process are the ones of sim_folder.c. Those below the folder
+ * reach no disk: what they would have made durable is noted, beside the folder, and nothing else is durable.
+ *
+ *     sync of a file       what it holds now; under which name is not said by that
+ *     sync of a folder     the names in it, and that this folder is there under its own name
+ *     sim_folder_crash     exactly that: a name without a sync is gone or is what it was before, a file of a
+ *                          durable name that was never synced is empty
+ *
+ * So a promise that the store makes without a sync is broken by the next loss of power, whoever owed the
+ * sync: LevelDB, the door to the home, or the store that did not ask for it.
+ *
+ * Tables and the reserve never change once they were synced, and are linked (a crash CHECKs their sizes);
+ * everything else is copied at each sync.
+ *
+ * Threads: syncs from any thread. The calls below from the owner's; sim_folder_settle and sim_folder_crash
+ * while nobody has a file of the folder open.
+ */
+#ifndef TESTS_SIM_SIM_FOLDER_H
+#define TESTS_SIM_SIM_FOLDER_H
+
+#include <stdbool.h>
+
+struct sim_folder;
+
+/* The folder exists; all that is in it is durable. path-durable is made, for what is noted. */
+struct sim_folder *sim_folder_new(const char *path);
+/* The folder stays, path-durable goes. NULL is fine. */
+void sim_folder_free(struct sim_folder *folder);
+/* All that is in it now is durable. */
+void sim_folder_settle(struct sim_folder *folder);
+/* No sync counts any more: the process that asks for it is dead. Until the next settle or crash, or
+ * sim_folder_go_on. */
+void sim_folder_stop(struct sim_folder *folder);
+void sim_folder_go_on(struct sim_folder *folder);
+/* The power goes, and only what was durable is left. */
+void sim_folder_crash(struct sim_folder *folder);
+
+#endif
