@@ -100,7 +100,7 @@ enum err_code store_checkpoint(struct store *store, struct err *err)
     if (store->death)
         return store_dead(store, err);
     enum err_code code = store->backend->ops->log_current(store->backend, &log, err);
-    if (!code && !MUTANT(CHECKPOINT_NOT_FLUSHED))
+    if (!code && !(MUTANT(CHECKPOINT_NOT_FLUSHED) && store->durable))
         code = flush_until_gone(store, log, err);
     if (code)
         return code;

@@ -65,7 +65,7 @@
     X(DAMAGE_CUT_OFF, "damage below a durable flush is cut off as if it were a tear")              \
     X(COMMIT_GUESSED_AT_START, "everything in the log counts as committed at a start")             \
     X(MARK_BEFORE_DURABLE, "the log is given up for state that is not durable")                    \
-    X(CHECKPOINT_NOT_FLUSHED, "a checkpoint counts as durable and nothing was flushed")            \
+    X(CHECKPOINT_NOT_FLUSHED, "a later checkpoint counts as durable and nothing was flushed")      \
     X(RELEASE_BEYOND_MARK, "log segments go that the last mark does not cover")                    \
     X(RELEASE_BEFORE_MARK, "log segments go before the mark that covers them is durable")          \
     /* snapshots */                                                                                \
