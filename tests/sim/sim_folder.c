@@ -14,10 +14,12 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -49,7 +51,7 @@ struct listing {
 struct sim_folder {
     struct sim_folder *next;
     char *path, *beside;
-    bool is_stopped;
+    bool is_stopped, is_full;
     struct pin *pins;
     size_t pin_count;
     struct listing *listings;
@@ -58,6 +60,7 @@ struct sim_folder {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sim_folder *folders;      /* under lock, with all that is in them */
+static atomic_int full_count;           /* of them; while it is zero, no write looks for a folder */
 
 /* ---- paths ---- */
 
@@ -111,7 +114,7 @@ static void copy_file(const char *from, const char *to)
     int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     CHECK(in >= 0 && out >= 0);
     while ((size = read(in, chunk, sizeof chunk)) > 0)
-        CHECK(write(out, chunk, (size_t)size) == size);
+        CHECK(syscall(SYS_write, out, chunk, (size_t)size) == size);
     CHECK(size == 0 && close(in) == 0 && close(out) == 0);
 }
 
@@ -259,19 +262,23 @@ static void way_take(struct sim_folder *folder, const char *inner)
 
 /* ---- the system's calls ---- */
 
+static struct sim_folder *folder_around(const char *path)
+{
+    for (struct sim_folder *one = folders; one; one = one->next) {
+        size_t length = strlen(one->path);
+        if (strncmp(path, one->path, length) == 0 && (path[length] == '/' || path[length] == '\0'))
+            return one;
+    }
+    return NULL;
+}
+
 static struct sim_folder *folder_of(int fd, char *ret_path)
 {
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t size = readlink(link, ret_path, PATH_SIZE - 1);
     ret_path[size > 0 ? size : 0] = '\0';
-    for (struct sim_folder *one = folders; one; one = one->next) {
-        size_t length = strlen(one->path);
-        if (strncmp(ret_path, one->path, length) == 0 &&
-            (ret_path[length] == '/' || ret_path[length] == '\0'))
-            return one;
-    }
-    return NULL;
+    return folder_around(ret_path);
 }
 
 static void take(struct sim_folder *folder, int fd, const char *path)
@@ -309,6 +316,46 @@ static bool is_taken(int fd)
 int fsync(int fd) { return is_taken(fd) ? 0 : (int)syscall(SYS_fsync, fd); }
 
 int fdatasync(int fd) { return is_taken(fd) ? 0 : (int)syscall(SYS_fdatasync, fd); }
+
+static bool has_no_room(int fd)
+{
+    char path[PATH_SIZE];
+    if (!atomic_load(&full_count))
+        return false;
+    pthread_mutex_lock(&lock);
+    const struct sim_folder *folder = folder_of(fd, path);
+    bool is_full = folder && folder->is_full;
+    pthread_mutex_unlock(&lock);
+    errno = ENOSPC;
+    return is_full;
+}
+
+ssize_t write(int fd, const void *from, size_t size)
+{
+    return has_no_room(fd) ? -1 : syscall(SYS_write, fd, from, size);
+}
+
+ssize_t pwrite(int fd, const void *from, size_t size, off_t offset)
+{
+    return has_no_room(fd) ? -1 : syscall(SYS_pwrite64, fd, from, size, offset);
+}
+
+int posix_fallocate(int fd, off_t offset, off_t size)
+{
+    return has_no_room(fd) ? ENOSPC : syscall(SYS_fallocate, fd, 0, offset, size) == 0 ? 0 : errno;
+}
+
+int statvfs(const char *path, struct statvfs *ret)
+{
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    int code = fstatvfs(fd, ret);
+    if (code == 0 && has_no_room(fd))
+        ret->f_bavail = ret->f_bfree = 0;
+    close(fd);
+    return code;
+}
 
 /* ---- what is left ---- */
 
@@ -417,6 +464,14 @@ void sim_folder_stop(struct sim_folder *folder) { set_stopped(folder, true); }
 
 void sim_folder_go_on(struct sim_folder *folder) { set_stopped(folder, false); }
 
+void sim_folder_fill(struct sim_folder *folder, bool is_full)
+{
+    pthread_mutex_lock(&lock);
+    atomic_fetch_add(&full_count, (int)is_full - (int)folder->is_full);
+    folder->is_full = is_full;
+    pthread_mutex_unlock(&lock);
+}
+
 /* ---- life ---- */
 
 struct sim_folder *sim_folder_new(const char *path)
@@ -438,6 +493,7 @@ void sim_folder_free(struct sim_folder *folder)
 {
     if (!folder)
         return;
+    sim_folder_fill(folder, false);
     pthread_mutex_lock(&lock);
     struct sim_folder **place = &folders;
     while (*place != folder)

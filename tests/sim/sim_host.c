@@ -358,6 +358,8 @@ void sim_host_fill(struct sim_host *host, bool is_full)
     sim_disk_limit(host->disk, is_full ? 1 : 0);
     if (host->memory)
         home_memory_fill(host->memory, is_full);
+    else
+        sim_folder_fill(host->durable, is_full);
 }
 
 bool sim_host_is_forming(const struct sim_host *host)

@@ -126,7 +126,7 @@ void sim_host_format(struct sim_host *host, const struct membership_member *memb
  * says whether for good (CORRUPT), last_refusal why. */
 bool sim_host_start(struct sim_host *host, const struct membership_member *known, size_t count,
                     size_t log_keep_entries);
-/* Its disk is full, or has room again: log and, in memory, store. */
+/* Its disk is full, or has room again: log and store. */
 void sim_host_fill(struct sim_host *host, bool is_full);
 /* Of sim_join.c: its process runs in this state from now on, after what the start has cost. True, always. */
 bool sim_host_began(struct sim_host *host, enum sim_host_state state);

@@ -1,10 +1,12 @@
 /* What a simulated loss of power leaves of a folder: what was synced, under the names that were synced. */
 #include "tests/test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "mvcc/backend.h"
@@ -165,6 +167,27 @@ static void settled_is_durable(void **state)
     assert_holds("a", "one");
 }
 
+static void a_full_folder_refuses_what_takes_room(void **state)
+{
+    (void)state;
+    put("a", "one", true);
+    int inside = open(at("a"), O_WRONLY), outside = open("/dev/null", O_WRONLY);
+    struct statvfs room;
+    assert_true(inside >= 0 && outside >= 0);
+    for (int is_full = 1; is_full >= 0; is_full--) {
+        sim_folder_fill(folder, is_full);
+        assert_int_equal(write(inside, "x", 1), is_full ? -1 : 1);
+        assert_true(!is_full || errno == ENOSPC);
+        assert_int_equal(pwrite(inside, "x", 1, 0), is_full ? -1 : 1);
+        assert_int_equal(posix_fallocate(inside, 0, 4096), is_full ? ENOSPC : 0);
+        assert_int_equal(write(outside, "x", 1), 1);
+        assert_int_equal(statvfs(root, &room), 0);
+        assert_true(is_full ? room.f_bavail == 0 : room.f_blocks > 0);
+    }
+    close(inside);
+    close(outside);
+}
+
 /* ---- LevelDB's own syncs ---- */
 
 static struct backend *open_store(bool create)
@@ -190,6 +213,17 @@ static enum err_code look_for(struct backend *backend, const char *key)
     enum err_code code = backend->ops->get(backend, NULL, bytes_of_text(key), &value, &err);
     buf_release(&value);
     return code;
+}
+
+static void leveldb_tells_of_a_full_disk(void **state)
+{
+    (void)state;
+    struct backend_op op = {.key = BYTES_LITERAL("key"), .value = BYTES_LITERAL("value")};
+    struct err err = {0};
+    struct backend *backend = open_store(true);
+    sim_folder_fill(folder, true);
+    assert_int_equal(backend->ops->write(backend, &op, 1, &err), ERR_NO_SPACE);
+    backend_close(backend);
 }
 
 /* Flushed rows survive, others do not. dead: the syncs of the flush do not count. */
@@ -234,6 +268,8 @@ int main(void)
         TEST(a_folder_made_again_holds_nothing_of_the_old_one),
         TEST(syncs_of_the_dead_do_not_count),
         TEST(settled_is_durable),
+        TEST(a_full_folder_refuses_what_takes_room),
+        TEST(leveldb_tells_of_a_full_disk),
         TEST(a_flushed_store_survives),
         TEST(a_store_whose_syncs_do_not_happen_loses_what_it_flushed),
     };
