@@ -51,7 +51,8 @@ struct listing {
 struct sim_folder {
     struct sim_folder *next;
     char *path, *beside;
-    bool is_stopped, is_full;
+    uint64_t syncs_left;
+    bool is_full;
     struct pin *pins;
     size_t pin_count;
     struct listing *listings;
@@ -307,8 +308,10 @@ static bool is_taken(int fd)
     char path[PATH_SIZE];
     pthread_mutex_lock(&lock);
     struct sim_folder *folder = folders ? folder_of(fd, path) : NULL;
-    if (folder && !folder->is_stopped)
+    if (folder && folder->syncs_left) {
         take(folder, fd, path);
+        folder->syncs_left--;
+    }
     pthread_mutex_unlock(&lock);
     return folder;
 }
@@ -432,7 +435,7 @@ static void settle(struct sim_folder *folder)
 {
     forget(folder);
     settle_in(folder, "");
-    folder->is_stopped = false;
+    folder->syncs_left = UINT64_MAX;
 }
 
 void sim_folder_settle(struct sim_folder *folder)
@@ -453,16 +456,20 @@ void sim_folder_crash(struct sim_folder *folder)
     pthread_mutex_unlock(&lock);
 }
 
-static void set_stopped(struct sim_folder *folder, bool is_stopped)
+void sim_folder_stop(struct sim_folder *folder, uint64_t after)
 {
     pthread_mutex_lock(&lock);
-    folder->is_stopped = is_stopped;
+    folder->syncs_left = after;
     pthread_mutex_unlock(&lock);
 }
 
-void sim_folder_stop(struct sim_folder *folder) { set_stopped(folder, true); }
-
-void sim_folder_go_on(struct sim_folder *folder) { set_stopped(folder, false); }
+bool sim_folder_has_stopped(struct sim_folder *folder)
+{
+    pthread_mutex_lock(&lock);
+    bool has_stopped = folder->syncs_left == 0;
+    pthread_mutex_unlock(&lock);
+    return has_stopped;
+}
 
 void sim_folder_fill(struct sim_folder *folder, bool is_full)
 {

@@ -25,6 +25,7 @@
 #define TESTS_SIM_SIM_FOLDER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct sim_folder;
 
@@ -34,10 +35,10 @@ struct sim_folder *sim_folder_new(const char *path);
 void sim_folder_free(struct sim_folder *folder);
 /* All that is in it now is durable. */
 void sim_folder_settle(struct sim_folder *folder);
-/* No sync counts any more: the process that asks for it is dead. Until the next settle or crash, or
- * sim_folder_go_on. */
-void sim_folder_stop(struct sim_folder *folder);
-void sim_folder_go_on(struct sim_folder *folder);
+/* So many more syncs count, and then no more: the process that asks for them is dead. Until the next settle or
+ * crash. */
+void sim_folder_stop(struct sim_folder *folder, uint64_t after);
+bool sim_folder_has_stopped(struct sim_folder *folder);
 /* Its disk is full, or has room again. */
 void sim_folder_fill(struct sim_folder *folder, bool is_full);
 /* The power goes, and only what was durable is left. */

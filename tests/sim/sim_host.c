@@ -15,6 +15,7 @@
 
 #define WALL_START_NS (1700000000LL * NS_PER_S)
 #define DRAIN_MAX 200           /* jobs that a dying process may still finish */
+#define SYNCS_DYING 12          /* of the store's folder, that it may still ask for: a flip and more */
 #define TURNS_MAX 10000         /* of one host at one instant: more is a loop without an end */
 
 static int64_t draw(struct rand *rand, int64_t min, int64_t max)
@@ -531,19 +532,34 @@ bool sim_host_start(struct sim_host *host, const struct membership_member *known
     return sim_host_began(host, HOST_UP);
 }
 
-/* What a dying process still does: some jobs get done, then nothing reaches the disk any more, and the
- * rest end without effect on it. Nor do syncs of the store's folder count, from the disk's last call on: what
- * was told durable before it has to be. */
-static void drain(struct sim_host *host)
+/* The disk and the store's folder stop together: what one was told of the other has to be there. From the disk's
+ * last call on no sync of the folder counts, and behind a sync that is the folder's last the disk does nothing. */
+static void stop_both(struct sim_host *host, uint64_t *last_call)
 {
-    uint64_t alive = rand_below(&host->rand, 4), last = UINT64_MAX;
+    if (sim_disk_calls(host->disk) >= *last_call) {
+        sim_folder_stop(host->durable, 0);
+    } else if (sim_folder_has_stopped(host->durable)) {
+        *last_call = sim_disk_calls(host->disk);
+        sim_disk_stop(host->disk, *last_call);
+    }
+}
+
+/* What a dying process still does: some jobs get done, then nothing reaches the disk any more, and the
+ * rest end without effect on it. What it writes to the store's folder behind its last sync goes with the power;
+ * where the machine goes on it would stay, so there all of its syncs count. */
+static void drain(struct sim_host *host, bool power)
+{
+    uint64_t alive = rand_below(&host->rand, 4), last_call = UINT64_MAX;
+    bool stops_folder = host->durable && power;
+    if (stops_folder && rand_below(&host->rand, 2))
+        sim_folder_stop(host->durable, rand_below(&host->rand, SYNCS_DYING));
     for (size_t i = 0; i < DRAIN_MAX && host->job_count; i++) {
-        if (i == alive) {
-            last = sim_disk_calls(host->disk) + 1;
-            sim_disk_stop(host->disk, last);
+        if (i == alive && last_call == UINT64_MAX) {
+            last_call = sim_disk_calls(host->disk) + 1;
+            sim_disk_stop(host->disk, last_call);
         }
-        if (host->durable && sim_disk_calls(host->disk) >= last)
-            sim_folder_stop(host->durable);
+        if (stops_folder)
+            stop_both(host, &last_call);
         size_t place = next_job(host);
         CHECK(place < host->job_count);
         step_job(host, place);
@@ -568,12 +584,10 @@ void sim_host_home_crash(struct sim_host *host, bool power)
         return;
     }
     abandon_home(host);
-    if (!power) {
-        sim_folder_go_on(host->durable);
-    } else if (rand_below(&host->rand, 3)) {
+    if (power && rand_below(&host->rand, 3)) {
         sim_folder_crash(host->durable);
         host->counters.restored_folders++;
-    } else {
+    } else if (power) {
         sim_folder_settle(host->durable);
     }
     new_home(host);
@@ -586,7 +600,7 @@ void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned t
     host->is_dying = true;
     if (host->join)
         sim_join_stop(host);
-    drain(host);
+    drain(host, power);
     (void)sim_disk_take_met(host->disk);        /* what met a dying process was part of its death */
     sim_net_crash(host->net, host->number);
     if (host->durable)

@@ -149,10 +149,13 @@ static void syncs_of_the_dead_do_not_count(void **state)
     (void)state;
     put("a", "one", true);
     sync_names("");
-    sim_folder_stop(folder);
+    sim_folder_stop(folder, 1);
     put("a", "two", true);
+    assert_true(sim_folder_has_stopped(folder));
+    put("a", "last", true);
     sim_folder_crash(folder);
-    assert_holds("a", "one");
+    assert_holds("a", "two");
+    assert_false(sim_folder_has_stopped(folder));
     put("a", "three", true);
     sim_folder_crash(folder);
     assert_holds("a", "three");
@@ -234,7 +237,7 @@ static void power_goes_after_a_flush(bool dead)
     sim_folder_settle(folder);
     write_row(backend, "flushed");
     if (dead)
-        sim_folder_stop(folder);
+        sim_folder_stop(folder, 0);
     assert_int_equal(backend->ops->flush(backend, &err), ERR_OK);
     write_row(backend, "not flushed");
     backend_close(backend);
