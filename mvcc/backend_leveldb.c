@@ -487,11 +487,15 @@ enum err_code backend_leveldb_open(struct backend **ret,
     self->folder = mem_xstrdup(options->folder);
     options_set(self, options);
     self->db = leveldb_open(self->options, self->folder, &text);
-    if (!self->db) {
+    /* LevelDB has replaced CURRENT and leaves that to a later sync. What is found counts as durable from here on,
+     * and the CURRENT of before names a MANIFEST whose last edits a process that died may never have synced. */
+    if (!self->db)
         code = error_of(text, "open the store", err);
+    else
+        code = folder_sync(self->folder, err);
+    if (code)
         leveldb_door_close(&self->backend);
-        return code;
-    }
-    *ret = &self->backend;
-    return ERR_OK;
+    else
+        *ret = &self->backend;
+    return code;
 }

@@ -260,6 +260,27 @@ static void a_store_whose_syncs_do_not_happen_loses_what_it_flushed(void **state
     power_goes_after_a_flush(true);
 }
 
+/* A process dies when its flush has written the MANIFEST and not synced it. The next one finds the rows, and
+ * gives the log up for them. */
+static void what_an_opening_finds_is_durable(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    struct backend *backend = open_store(true);
+    sim_folder_settle(folder);
+    write_row(backend, "flushed");
+    sim_folder_stop(folder, 1);         /* the table's */
+    assert_int_equal(backend->ops->flush(backend, &err), ERR_OK);
+    backend_close(backend);
+    sim_folder_stop(folder, UINT64_MAX);
+    for (int i = 0; i < 2; i++) {
+        backend = open_store(false);
+        assert_int_equal(look_for(backend, "flushed"), ERR_OK);
+        backend_close(backend);
+        sim_folder_crash(folder);
+    }
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -273,6 +294,7 @@ int main(void)
         TEST(settled_is_durable),
         TEST(a_full_folder_refuses_what_takes_room),
         TEST(leveldb_tells_of_a_full_disk),
+        TEST(what_an_opening_finds_is_durable),
         TEST(a_flushed_store_survives),
         TEST(a_store_whose_syncs_do_not_happen_loses_what_it_flushed),
     };
