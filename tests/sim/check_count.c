@@ -28,13 +28,7 @@ void check_count_note(struct world *world, struct sim_host *host)
 static bool holds(struct world *world, const struct sim_host *leader, const struct sim_host *host,
                   raft_index match)
 {
-    if (!host->node || (world->emptied & bit(host->number)))
-        return checks_of(world)->hosts[host->number - 1].last >= match;
-    const struct raftlog *log = &host->node->raftlog;
-    raft_term term = raftlog_term(&leader->node->raftlog, match);
-    if (match < raftlog_first(log))
-        return true;
-    return match <= raftlog_last(log) && (term == 0 || raftlog_term(log, match) == term);
+    return check_log_holds(world, host->number, match, raftlog_term(&leader->node->raftlog, match));
 }
 
 /* The term that it has gone on to. The log may know a later one than the state: of what was being written as the

@@ -18,6 +18,9 @@ void checks_free(struct checks *checks)
         blob_unref(checks->committed[i].payload);
     sim_model_free(checks->model);
     free(checks->committed);
+    for (size_t i = 0; i < WORLD_HOSTS_MAX; i++)
+        free(checks->hosts[i].log.terms);
+    free(checks->configurations);
     free(checks->terms);
     free(checks->votes);
     free(checks->states);
@@ -45,8 +48,10 @@ void checks_join_started(struct world *world, struct sim_host *host) { check_joi
 
 void checks_crashed(struct world *world, struct sim_host *host)
 {
-    if (!check_emptied(world, host))
-        check_log(world, host);
+    if (check_emptied(world, host))
+        return;
+    check_log(world, host);
+    check_log_keep(world, host);
 }
 
 void checks_after(struct world *world, struct sim_host *host)

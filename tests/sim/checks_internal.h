@@ -25,7 +25,12 @@ struct seen_host {              /* by number - 1 */
     struct raft_conf_state configuration;
     bool has_configuration;
     raft_index checked;         /* of its committed entries, up to here */
-    raft_index last;            /* of its durable log, while it was up last */
+    struct seen_log {           /* its durable log, as it was when it was up last */
+        raft_index first;       /* what is below was in its state */
+        raft_term *terms;       /* of each entry from first on */
+        size_t count, capacity;
+    } log;
+    raft_index configured;      /* the configuration that this entry made is noted */
     raft_index changed;         /* its membership was looked at as this entry made it */
     raft_index state_checked;   /* applied index whose state was compared last */
     uint64_t reopenings;        /* of its store, since it was started */
@@ -41,6 +46,11 @@ struct seen_vote {              /* all that one candidate was given in one term 
     raft_term term;
     raft_id candidate;
     uint64_t voters;            /* a bit each */
+};
+
+struct seen_configuration {     /* what counts from the entry at index on */
+    raft_index index;
+    struct raft_conf_state state;
 };
 
 struct seen_state {
@@ -67,6 +77,8 @@ struct checks {
     struct seen_state *states;          /* ascending by applied */
     size_t state_count, state_capacity;
     uint64_t states_compared;
+    struct seen_configuration *configurations;  /* ascending; each differs from the one before it */
+    size_t configuration_count, configuration_capacity;
     struct seen_change *changes;
     size_t change_count, change_capacity;
     struct sim_model *model;            /* of the committed entries, replayed so far */
@@ -89,6 +101,11 @@ void check_count(struct world *world, struct sim_host *host);
 bool check_count_is_settled(struct world *world, struct sim_host *host);
 void check_count_note(struct world *world, struct sim_host *host);
 void check_log(struct world *world, struct sim_host *host);
+/* Its process is about to end: what is left is what it has now. */
+void check_log_keep(struct world *world, const struct sim_host *host);
+/* Whether this member has, durably, the entry of that index and term, or state that came of it; term 0: one of
+ * any term. Of a host that is down, or was emptied: whether it had when it was up last. */
+bool check_log_holds(struct world *world, raft_id id, raft_index index, raft_term term);
 void check_state(struct world *world, struct sim_host *host, bool always);
 void check_states_equal(struct world *world);
 void check_history(struct world *world);
