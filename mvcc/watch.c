@@ -141,7 +141,8 @@ static void end(struct watch_hub *hub, struct watcher *watcher, enum err_code co
 {
     watcher->code = code;
     if (code == ERR_COMPACTED) {
-        watcher->compact_revision = store_compact_revision(hub->store);
+        watcher->compact_revision =
+            store_compact_revision(hub->store) + MUTANT(WATCH_FLOOR_TOO_HIGH);
         err_set(&watcher->watch->err, code, "mvcc: required revision has been compacted");
     } else if (watcher->watch->err.code != code) {
         err_set(&watcher->watch->err, code, "%s", err_text(code));

@@ -55,6 +55,19 @@ static const struct sim_effect *find(const struct effects *effects, uint64_t ses
                           : NULL;
 }
 
+static void note_floor(struct checks *checks, raft_index index)
+{
+    kv_rev revision = sim_model_floor(checks->model);
+    if (revision == (checks->floor_count ? checks->floors[checks->floor_count - 1].revision : 0))
+        return;
+    if (checks->floor_count == checks->floor_capacity) {
+        checks->floor_capacity = checks->floor_capacity ? 2 * checks->floor_capacity : 32;
+        checks->floors =
+            mem_xrealloc(checks->floors, checks->floor_capacity * sizeof *checks->floors);
+    }
+    checks->floors[checks->floor_count++] = (struct seen_floor){revision, index};
+}
+
 /* Repeats say what was said before; so of each number the first counts. */
 static void replay(struct world *world, struct effects *ret)
 {
@@ -63,6 +76,7 @@ static void replay(struct world *world, struct effects *ret)
     for (raft_index index = 1; index <= checks->committed_count; index++) {
         const struct committed *entry = &checks->committed[index - 1];
         sim_model_apply(checks->model, index, entry->type, blob_bytes(entry->payload), &effect);
+        note_floor(checks, index);
         if (!effect.repeated)
             check_lease_entry(world, index, &effect);
         world->totals.faults[WORLD_alarms] += effect.raises_alarm;

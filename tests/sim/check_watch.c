@@ -61,6 +61,32 @@ static void check_segment(struct world *world, const struct watcher *watcher, kv
                    (int)watcher->key.size, watcher->key.data, from, to, told, count, what);
 }
 
+/* Whether the log had compacted to this revision when that was told, by then at the latest. */
+static bool was_floor(const struct checks *checks, kv_rev revision, int64_t told_ns)
+{
+    for (size_t i = 0; i < checks->floor_count; i++)
+        if (checks->floors[i].revision == revision)
+            return checks->committed[checks->floors[i].index - 1].seen_ns <= told_ns;
+    return false;
+}
+
+/* It ended as compacted: what it stood before was gone, below just the floor that its member had. Its member may
+ * have had it further on than it was told, never less far. */
+static void check_compacted(struct world *world, const struct watcher *watcher, size_t place)
+{
+    kv_rev stood = watcher->segments[place].to + 1;
+    kv_rev floor = watcher->segments[place].compact_revision;
+    const char *what = NULL;
+    if (!was_floor(checks_of(world), floor, watcher->segments[place].told_ns))
+        what = "nobody had compacted to there";
+    else if (stood >= floor)
+        what = "it stood where nothing was compacted";
+    if (what)
+        world_fail(world,
+                   "watch of \"%.*s\", before %" PRId64 ", ended as compacted to %" PRId64 ": %s",
+                   (int)watcher->key.size, watcher->key.data, stood, floor, what);
+}
+
 /* One that is still open has been told everything that its host has. */
 static void check_end(struct world *world, const struct watcher *watcher)
 {
@@ -76,9 +102,11 @@ void check_watch(struct world *world)
     const struct clients *clients = world->clients;
     for (size_t i = 0; i < clients->watcher_count && !world->has_failed; i++) {
         const struct watcher *watcher = &clients->watchers[i];
-        for (size_t k = 0; k < watcher->segment_count; k++)
+        for (size_t k = 0; k < watcher->segment_count; k++) {
             check_segment(world, watcher, watcher->segments[k].from, watcher->segments[k].to,
                           watcher->segments[k].first, watcher->segments[k].count);
+            check_compacted(world, watcher, k);
+        }
         check_segment(world, watcher, watcher->from, watcher->to, watcher->first,
                       watcher->count - watcher->first);
         if (!world->is_ruined)

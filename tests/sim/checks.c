@@ -25,6 +25,7 @@ void checks_free(struct checks *checks)
     free(checks->votes);
     free(checks->states);
     free(checks->changes);
+    free(checks->floors);
     free(checks->leases);
     free(checks);
 }

@@ -64,6 +64,11 @@ struct seen_change {            /* of the membership, that somebody asked for */
     raft_index index;           /* the entry that brought it about */
 };
 
+struct seen_floor {             /* a compaction of the log */
+    kv_rev revision;
+    raft_index index;           /* of its entry */
+};
+
 struct seen_lease;
 
 struct checks {
@@ -83,6 +88,8 @@ struct checks {
     size_t change_count, change_capacity;
     struct sim_model *model;            /* of the committed entries, replayed so far */
     raft_index replayed;
+    struct seen_floor *floors;          /* of the replay; ascending */
+    size_t floor_count, floor_capacity;
     struct seen_lease *leases;          /* of the replay: those that have not ended */
     size_t lease_count, lease_capacity;
     struct rand rand;                   /* which states are looked at: no part of the run */

@@ -67,7 +67,9 @@ struct watcher {
     struct {
         kv_rev from, to;
         size_t first, count;
-    } *segments;                        /* those that ended */
+        kv_rev compact_revision;        /* as it was told at that time of the world */
+        int64_t told_ns;
+    } *segments;                        /* those that ended, because of a compaction */
     size_t segment_count, segment_capacity;
     int64_t next_ns;                    /* INT64_MAX: nothing to do */
 };

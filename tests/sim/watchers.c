@@ -81,7 +81,7 @@ static void on_progress(struct kv_watch *watch, kv_rev revision)
         told_up_to(watcher_of(watch), revision);
 }
 
-static void end_segment(struct watcher *watcher)
+static void end_segment(struct watcher *watcher, kv_rev compact_revision)
 {
     if (watcher->segment_count == watcher->segment_capacity) {
         watcher->segment_capacity = watcher->segment_capacity ? 2 * watcher->segment_capacity : 8;
@@ -90,6 +90,8 @@ static void end_segment(struct watcher *watcher)
     }
     watcher->segments[watcher->segment_count].from = watcher->from;
     watcher->segments[watcher->segment_count].to = watcher->to;
+    watcher->segments[watcher->segment_count].compact_revision = compact_revision;
+    watcher->segments[watcher->segment_count].told_ns = watcher->world->now_ns;
     watcher->segments[watcher->segment_count].first = watcher->first;
     watcher->segments[watcher->segment_count++].count = watcher->count - watcher->first;
     watcher->first = watcher->count;
@@ -98,12 +100,13 @@ static void end_segment(struct watcher *watcher)
 static void on_ended(struct kv_watch *watch, enum err_code code, kv_rev compact_revision)
 {
     struct watcher *watcher = watcher_of(watch);
+    bool is_heard = !is_dying(watcher);
     watcher->is_open = watcher->is_paused = false;
     watcher->host = 0;
     watcher->next_ns = watcher->world->now_ns + RETRY_NS;
-    if (code != ERR_COMPACTED)
+    if (code != ERR_COMPACTED || !is_heard)
         return;
-    end_segment(watcher);
+    end_segment(watcher, compact_revision);
     watcher->from = compact_revision;
     watcher->to = compact_revision - 1;
 }
