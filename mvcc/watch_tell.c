@@ -209,7 +209,7 @@ static enum err_code build_previous(struct watch_tell *tell, struct watch_draft 
 {
     struct head head;
     struct bytes value;
-    if (draft->head.mod.main - 1 < floor)
+    if (draft->head.mod.main - 1 < floor || MUTANT(WATCH_PREVIOUS_MISSING))
         return ERR_OK;
     enum err_code code = previous_head(tell, draft, view, &head, &value, err);
     if (code)

@@ -95,6 +95,7 @@
     X(WATCH_SKIPS_AT_PAUSE, "a watch that is left behind skips a revision")                        \
     X(WATCH_TELLS_TWICE, "a watch is told all that was read, also what it heard before")           \
     X(WATCH_FLOOR_TOO_HIGH, "a watch that ends as compacted is told to go on above the floor")     \
+    X(WATCH_PREVIOUS_MISSING, "an event lacks the version before it, which is there")              \
     X(WATCH_PREVIOUS_OLDER, "an event has the version before the previous one")
 
 enum mutant {

@@ -50,6 +50,7 @@ struct watched {
     struct bytes key, value, previous;  /* in the watcher's arena */
     int64_t version;
     kv_rev create_revision, previous_revision;
+    int64_t told_ns;                    /* of the world */
 };
 
 struct watcher {

@@ -46,6 +46,7 @@ static void note(struct watcher *watcher, const struct kv_event *event)
         .previous_revision = event->previous.mod_revision,
         .version = event->item.version,
         .create_revision = event->item.create_revision,
+        .told_ns = watcher->world->now_ns,
     };
     watcher->world->clients->events++;
 }
