@@ -9,6 +9,7 @@
 #include "mvcc/system.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
+#include "proto/base/mutant.h"
 
 #define SYSTEM_END ".concordfs0"        /* '/' + 1: the first key behind the system range */
 
@@ -31,7 +32,7 @@ enum err_code range_check_revision(kv_rev revision, kv_rev floor, kv_rev newest,
 {
     if (revision == 0)
         return ERR_OK;
-    if (revision > newest)
+    if (revision > newest - MUTANT(NEWEST_IS_FUTURE))
         return err_set(err, ERR_FUTURE, "mvcc: required revision is a future revision");
     if (revision < floor || revision < 0)
         return err_set(err, ERR_COMPACTED, "mvcc: required revision has been compacted");

@@ -85,6 +85,7 @@
     X(APPLY_SEES_WAITER, "applying depends on who waits for the answer")                           \
     X(REVISION_PER_OPERATION, "a txn takes a revision for each of its operations")                 \
     X(DELETE_MISSES_LAST, "a delete of a range leaves the last key")                               \
+    X(NEWEST_IS_FUTURE, "a read at the newest revision is refused as one of the future")           \
     X(OLD_READ_SEES_NEXT, "a read of the past sees the revision after it")                         \
     /* compaction, leases, watches */                                                              \
     X(COMPACTION_GOES_BEYOND, "compaction looks at one revision too many")                         \

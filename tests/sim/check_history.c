@@ -68,6 +68,15 @@ static void note_floor(struct checks *checks, raft_index index)
     checks->floors[checks->floor_count++] = (struct seen_floor){revision, index};
 }
 
+bool check_may_be_compacted(struct world *world, kv_rev revision, int64_t told_ns)
+{
+    const struct checks *checks = checks_of(world);
+    for (size_t i = checks->floor_count; i > 0 && checks->floors[i - 1].revision > revision; i--)
+        if (checks->committed[checks->floors[i - 1].index - 1].seen_ns <= told_ns)
+            return true;
+    return false;
+}
+
 /* Repeats say what was said before; so of each number the first counts. */
 static void replay(struct world *world, struct effects *ret)
 {
@@ -131,22 +140,36 @@ static const char *range_differs(const struct sim_model *model, const struct kv_
     return total == result->total ? NULL : "the number of keys is wrong";
 }
 
+/* A read of the past. What a member had when it was asked it has until it answers, unless it opened another
+ * store meanwhile; one that was fetched anew may hold less. */
+static bool is_rightly_refused(struct world *world, const struct operation *operation)
+{
+    kv_rev revision = operation->request.range.revision;
+    if (revision == 0)
+        return false;
+    if (operation->code == ERR_COMPACTED)
+        return check_may_be_compacted(world, revision, operation->answered_ns);
+    return operation->code == ERR_FUTURE &&
+           (revision > operation->newest || operation->store_changed);
+}
+
 static void check_read(struct world *world, const struct operation *operation)
 {
     const struct sim_model *model = checks_of(world)->model;
     const struct kv_request *request = &operation->request;
     kv_rev at = request->range.revision ? request->range.revision : request->revision;
-    if (operation->code == ERR_COMPACTED && request->range.revision &&
-        request->range.revision < sim_model_floor(model))
+    if (is_rightly_refused(world, operation))
         return;
-    if (operation->code == ERR_FUTURE && request->range.revision)
-        return;     /* another member was asked for its newest before */
     if (operation->code != ERR_OK) {
         fail(world, operation, err_text(operation->code));
         return;
     }
     if (request->revision > sim_model_revision(model)) {
         fail(world, operation, "a revision that nobody wrote");
+        return;
+    }
+    if (at > request->revision) {
+        fail(world, operation, "it was told of a revision that its member did not have");
         return;
     }
     const char *what = range_differs(model, &request->range, &request->result.range, at);

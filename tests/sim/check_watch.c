@@ -15,29 +15,21 @@ static bool wants(const struct watcher *watcher, const struct sim_event *event,
            !(version->is_deleted ? watcher->no_delete : watcher->no_put);
 }
 
-/* A member may have compacted less than the log had, and never more. */
-static bool may_be_compacted(const struct checks *checks, kv_rev revision, int64_t told_ns)
-{
-    for (size_t i = checks->floor_count; i > 0 && checks->floors[i - 1].revision > revision; i--)
-        if (checks->committed[checks->floors[i - 1].index - 1].seen_ns <= told_ns)
-            return true;
-    return false;
-}
-
 /* It is absent only where there was none, or what stood there before was compacted when the event was told. */
-static bool previous_differs(const struct checks *checks, const struct watcher *watcher,
+static bool previous_differs(struct world *world, const struct watcher *watcher,
                              const struct watched *told, const struct sim_event *event)
 {
+    const struct sim_model *model = checks_of(world)->model;
     kv_rev before = event->revision - 1;
-    const struct sim_version *previous = sim_model_at(checks->model, event->key->key, before);
+    const struct sim_version *previous = sim_model_at(model, event->key->key, before);
     if (!told->has_previous)
         return watcher->want_previous && previous &&
-               !may_be_compacted(checks, before, told->told_ns);
+               !check_may_be_compacted(world, before, told->told_ns);
     return !watcher->want_previous || !previous || told->previous_revision != previous->revision ||
            !bytes_equal(told->previous, previous->value);
 }
 
-static const char *differs(const struct checks *checks, const struct watcher *watcher,
+static const char *differs(struct world *world, const struct watcher *watcher,
                            const struct watched *told, const struct sim_event *event)
 {
     const struct sim_version *version = &event->key->versions[event->version];
@@ -49,7 +41,7 @@ static const char *differs(const struct checks *checks, const struct watcher *wa
         (!bytes_equal(told->value, version->value) || told->version != version->version ||
          told->create_revision != version->create_revision))
         return "an event has another version";
-    if (previous_differs(checks, watcher, told, event))
+    if (previous_differs(world, watcher, told, event))
         return "an event has another previous version";
     return NULL;
 }
@@ -69,7 +61,7 @@ static void check_segment(struct world *world, const struct watcher *watcher, kv
         if (told == count)
             what = "an event was not told";
         else
-            what = differs(checks_of(world), watcher, &watcher->events[first + told++], event);
+            what = differs(world, watcher, &watcher->events[first + told++], event);
     }
     if (!what && told != count)
         what = "more was told than happened";

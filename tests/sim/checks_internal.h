@@ -116,6 +116,9 @@ bool check_log_holds(struct world *world, raft_id id, raft_index index, raft_ter
 void check_state(struct world *world, struct sim_host *host, bool always);
 void check_states_equal(struct world *world);
 void check_history(struct world *world);
+/* After the replay: whether a member may have compacted this revision by that time of the world. None has
+ * compacted more than the log had. */
+bool check_may_be_compacted(struct world *world, kv_rev revision, int64_t told_ns);
 /* The entry at index did that, in the replay. */
 void check_lease_entry(struct world *world, raft_index index, const struct sim_effect *effect);
 /* The replay is over. is_quiet: nobody has asked for anything for a long time. */

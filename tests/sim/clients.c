@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cluster/node_internal.h"
 #include "proto/base/check.h"
 #include "proto/base/mem.h"
 
@@ -141,8 +142,7 @@ static void ask_delete(struct world *world, struct client *client, struct operat
     ask_txn(operation, 2, 0, 0);
 }
 
-static void ask_range(struct world *world, struct client *client, struct operation *operation,
-                      struct sim_host *host)
+static void ask_range(struct world *world, struct client *client, struct operation *operation)
 {
     struct kv_range range = {.key = draw_key(world, client, &operation->arena)};
     if (operation->kind == OP_RANGE) {
@@ -151,9 +151,9 @@ static void ask_range(struct world *world, struct client *client, struct operati
         range.limit = (int64_t)rand_below(&client->rand, 4) * 5;
     }
     range.serializable = operation->kind == OP_GET_LOCAL || operation->kind == OP_GET_OLD;
-    if (operation->kind == OP_GET_OLD) {
-        kv_rev newest = store_revision(node_store(host->node));
-        range.revision = 1 + (kv_rev)rand_below(&client->rand, (uint64_t)newest);
+    if (operation->kind == OP_GET_OLD) {        /* now and then what is not past yet */
+        uint64_t newest = (uint64_t)operation->newest;
+        range.revision = 1 + (kv_rev)rand_below(&client->rand, newest + newest / 16 + 2);
     }
     operation->request.kind = KV_RANGE;
     operation->request.range = range;
@@ -238,7 +238,7 @@ static void fill_in(struct world *world, struct client *client, struct operation
     case OP_LEASE_KEEP_ALIVE:
     case OP_LEASE_REVOKE:
     case OP_LEASE_PUT: ask_lease(world, client, operation); break;
-    default: ask_range(world, client, operation, host);
+    default: ask_range(world, client, operation);
     }
 }
 
@@ -288,6 +288,11 @@ static bool has_written(const struct operation *operation)
     }
 }
 
+static bool is_reopening(const struct sim_host *host)
+{
+    return host->node->reopen.state != REOPEN_FINE;
+}
+
 static void answered(struct kv_request *request, enum err_code code)
 {
     struct operation *operation = container_of(request, struct operation, request);
@@ -296,6 +301,8 @@ static void answered(struct kv_request *request, enum err_code code)
     const struct sim_host *host = world_host(world, operation->host);
     operation->code = code;
     operation->answered_ns = world->now_ns;
+    operation->store_changed |= !host->node || is_reopening(host) ||
+                                host->node->reopen.times != operation->reopenings;
     if (!host->is_dying)
         operation->outcome = outcome_of(code);
     world_note(world, 4000 + operation->client, (uint64_t)request->revision << 8 | code);
@@ -338,6 +345,9 @@ static void ask(struct world *world, struct client *client, struct sim_host *hos
     operation->world = world;
     operation->asked_ns = world->now_ns;
     operation->request.done = answered;
+    operation->newest = store_revision(node_store(host->node));
+    operation->reopenings = host->node->reopen.times;
+    operation->store_changed = is_reopening(host);
     fill_in(world, client, operation, host);
     client->open = operation;
     client->next_ns = INT64_MAX;

@@ -24,6 +24,9 @@ struct operation {
     int64_t asked_ns, answered_ns;      /* of the world */
     enum operation_outcome outcome;
     enum err_code code;
+    kv_rev newest;                      /* of its host when that was asked, as it knew itself */
+    uint64_t reopenings;                /* of its host's store, until then */
+    bool store_changed;                 /* it was being opened again then, or since until it answered */
     struct kv_request request;          /* its answer stays for the checkers */
     struct arena arena;                 /* what the request borrows */
     struct kv_compare compare;
