@@ -241,9 +241,32 @@ static int run_many(const struct settings *settings)
 
 /* ---- twice ---- */
 
+/* One that aborts or does not end has no hash. In LevelDB only the verdict is the same each time. */
+static bool results_differ(const struct settings *settings, const struct run_result results[2])
+{
+    if (settings->folder)
+        return results[0].failed != results[1].failed;
+    return results[0].hash != results[1].hash ||
+           strcmp(results[0].failure, results[1].failure) != 0;
+}
+
+/* Whether one of the two failed, each of which is told, or both. */
+static bool tell_failures(const struct settings *settings, const struct sim_params *params,
+                          const struct run_result results[2])
+{
+    for (size_t k = 0; k < 2; k++)
+        if (results[k].failed)
+            printf("seed %" PRIu64 ", run %zu of 2 FAILED: %s\n", params->seed, k + 1,
+                   results[k].failure);
+    if (!results[0].failed && !results[1].failed)
+        return false;
+    print_replay(settings, params);
+    return true;
+}
+
 static int run_twice(const struct settings *settings)
 {
-    uint64_t differ = 0;
+    uint64_t differ = 0, failed = 0;
     for (uint64_t i = 0; i < settings->twice; i++) {
         struct sim_params params = params_of(settings, settings->from + i);
         struct run_child children[2] = {{0}};
@@ -252,14 +275,15 @@ static int run_twice(const struct settings *settings)
             run_child_start(&children[k], &params, settings->folder, SECONDS_PER_RUN);
         for (size_t k = 0; k < 2; k++)
             results[run_child_wait(children, 2, &result)] = result;
-        if (results[0].hash != results[1].hash) {
+        failed += tell_failures(settings, &params, results);
+        if (results_differ(settings, results)) {
             printf("seed %" PRIu64 ": two runs differ\n", params.seed);
             differ++;
         }
     }
-    printf("%" PRIu64 " seeds twice from %" PRIu64 ", %" PRIu64 " differ\n", settings->twice,
-           settings->from, differ);
-    return differ > 0;
+    printf("%" PRIu64 " seeds twice from %" PRIu64 ", %" PRIu64 " failed, %" PRIu64 " differ\n",
+           settings->twice, settings->from, failed, differ);
+    return failed || differ;
 }
 
 /* ---- the program ---- */
@@ -299,7 +323,8 @@ static void help(void)
            "  --seed N          one run; prints its parameters and what happened how often\n"
            "  --seeds COUNT     many, each in a process of its own; what fails is made smaller\n"
            "  --seconds S       as many as fit\n"
-           "  --twice COUNT     each twice: the hashes of all that happened must be equal\n"
+           "  --twice COUNT     each twice: none may fail, and the hashes of all that happened must\n"
+           "                    be equal; with LevelDB the verdicts alone\n"
            "  --mutants [NAME..]  planted bugs, each until a checker notices it, for --seconds S\n"
            "                    at most (240 without it); needs --enable-debug\n"
            "  --from N          the first number; without it a fresh one is drawn\n"
