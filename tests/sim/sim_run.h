@@ -31,8 +31,9 @@ void run_child_start(struct run_child *child, const struct sim_params *params, c
 /* Waits until one of these has ended; its place. */
 size_t run_child_wait(struct run_child *children, size_t count, struct run_result *ret);
 
-/* Makes failing parameters smaller while they fail: fewer members, fewer faults, shorter. *params ends as the
- * smallest that was found, *ret as its result. */
+/* Makes failing parameters smaller while they fail as they did, *ret: in the same words but for numbers and names,
+ * or by the same signal. Fewer members, fewer faults, shorter. *params ends as the smallest that was found, *ret as
+ * its result. */
 void run_shrink(struct sim_params *params, const char *folder, struct run_result *ret);
 
 #endif
