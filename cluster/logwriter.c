@@ -69,6 +69,7 @@ void logwriter_begin(struct logwriter *writer, const struct wal_recovery *recove
     raft_index commit = recovery->state.commit > recovery->mark.index ? recovery->state.commit
                                                                       : recovery->mark.index;
     writer->state_appended = recovery->state;
+    writer->mark_appended = recovery->mark.index;
     writer->commit_appended = writer->commit_flushing = writer->commit_durable = commit;
 }
 
@@ -99,8 +100,10 @@ static enum err_code append(struct logwriter *writer, struct raft_message *messa
         return code;
     }
     note_state(writer, &state);
-    if (message->snapshot)
+    if (message->snapshot) {
+        writer->mark_appended = message->snapshot->mark.index;
         note_commit(writer, message->snapshot->mark.index);
+    }
     if (message->entry_count)
         TRACE(writer->trace, "append index=%" PRIu64 " entries=%zu", message->entries[0].index,
               message->entry_count);
@@ -162,11 +165,14 @@ static void stalled_retry(struct logwriter *writer)
 enum err_code logwriter_mark(struct logwriter *writer, const struct snapshot_mark *mark)
 {
     struct err err = {0};
+    CHECK(mark->index > writer->mark_appended);
     enum err_code code = wal_mark(writer->wal, mark, &err);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
         writer->must_flush = true;
-    else if (code != ERR_NO_SPACE)
+        writer->mark_appended = mark->index;
+    } else if (code != ERR_NO_SPACE) {
         fault(writer, code, &err);
+    }
     return code;
 }
 

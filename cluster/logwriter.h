@@ -45,6 +45,7 @@ struct logwriter {
      * restart is sure to know. */
     raft_index commit_appended, commit_flushing, commit_durable;
     struct hard_state state_appended;       /* the last that is in the log's buffer, or beyond it */
+    raft_index mark_appended;               /* likewise */
     struct raft_message **stalled;          /* taken over while the disk had no room for a segment:
                                                appended, in order, once there is */
     size_t stalled_count, stalled_capacity;
@@ -71,7 +72,8 @@ void logwriter_release(struct logwriter *writer);
 /* Takes over what a RAFT_MSG_STORAGE_APPEND says; with a full disk it waits here, but for a commit index
  * alone, which is let go: it is found out again. FAULT kinds alone. */
 enum err_code logwriter_queue(struct logwriter *writer, const struct raft_message *message) MUST_USE;
-/* The mark goes into the next flush. NO_SPACE: not now. */
+/* The mark goes into the next flush; it is above mark_appended, which may be that of a snapshot whose store is
+ * still to be put in place. NO_SPACE: not now. */
 enum err_code logwriter_mark(struct logwriter *writer, const struct snapshot_mark *mark) MUST_USE;
 /* Whether a restart knows that index is committed; if not, the next flush comes soon. */
 bool logwriter_commit_is_durable(struct logwriter *writer, raft_index index);

@@ -121,6 +121,7 @@ void snapshotter_release(struct node *node)
     free(node->snapshotter.configurations);
 }
 
+/* Not where a later one is in the log, which a snapshot brings whose store is not in place yet. */
 static enum err_code mark(struct node *node, raft_index index)
 {
     const struct snapshotter_configuration *configuration =
@@ -130,7 +131,8 @@ static enum err_code mark(struct node *node, raft_index index)
         .term = raftlog_term(&node->raftlog, index),
         .configuration = configuration ? configuration->encoded : NULL,
     };
-    if (index <= node->snapshotter.marked || mark.term == 0 || !mark.configuration)
+    if (index <= node->snapshotter.marked || index <= node->writer.mark_appended || mark.term == 0 ||
+        !mark.configuration)
         return ERR_OK;
     enum err_code code = logwriter_mark(&node->writer, &mark);
     if (code == ERR_OK) {

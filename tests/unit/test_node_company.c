@@ -1,4 +1,5 @@
 /* cluster/node: a member that has company, or is to have some. */
+#include "cluster/node_internal.h"
 #include "tests/unit/node_fixture.h"
 
 /* A vain election changes who the member would vote for, not since when nobody leads. */
@@ -33,6 +34,29 @@ static void a_term_is_known_from_the_last_entry(void **state)
     kv_status_get(node_kv(fixture->node), &status);
     assert_int_equal(status.raft_term, entry.term);
     settle(fixture);
+}
+
+/* A look at the store may end while the mark of a snapshot is in the log whose store is not in place yet. */
+static void no_mark_goes_behind_a_later_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct wal_stats before, after;
+    put_now(fixture, "/a", "1");
+    sleep_through(fixture, 2 * NS_PER_S);
+    wal_get_stats(fixture->node->wal, &before);
+    raft_index mark = fixture->node->writer.mark_appended;
+    fixture->node->writer.mark_appended = before.last_index + 100;
+    put_now(fixture, "/a", "2");
+    assert_ok(store_checkpoint(node_store(fixture->node), NULL));
+    sleep_through(fixture, 2 * NS_PER_S);
+    wal_get_stats(fixture->node->wal, &after);
+    assert_int_equal(after.mark_index, before.mark_index);
+    fixture->node->writer.mark_appended = mark;
+    put_now(fixture, "/a", "3");
+    assert_ok(store_checkpoint(node_store(fixture->node), NULL));
+    sleep_through(fixture, 2 * NS_PER_S);
+    wal_get_stats(fixture->node->wal, &after);
+    assert_true(after.mark_index > before.mark_index);
 }
 
 struct admission {
@@ -192,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_quorum_is_lost_since_it_was_lost, setup_of_three, teardown),
         cmocka_unit_test_setup_teardown(a_term_is_known_from_the_last_entry, setup_of_three, teardown),
+        MEMBER(no_mark_goes_behind_a_later_one),
         MEMBER(whoever_believes_is_waited_for),
         MEMBER(nobody_is_waited_for_without_a_mount),
         MEMBER(an_alarm_refuses_before_it_is_proposed),
