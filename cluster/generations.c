@@ -102,6 +102,8 @@ enum err_code generations_open(struct generations *generations, struct disk *dis
     else if (code == ERR_NOT_FOUND)
         code = ERR_OK;
     buf_release(&text);
+    if (code != ERR_OK)
+        generations_clear(generations);
     if (code == ERR_CORRUPT)
         return err_set(err, code,
                        "\"" FILE_NAME "\" of the data folder is damaged, and says which data folder each "

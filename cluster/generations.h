@@ -36,7 +36,9 @@ struct generations {
 };
 
 /* Reads DATA/generations; without such a file it is formed and knows nobody: a member that is alone, or
- * joined. Errors: CORRUPT it is damaged (text says what to do); IO. */
+ * joined. After an error it is one that is not formed: whether it has is not known. Errors:
+ *   CORRUPT  it is damaged (text says what to do)
+ *   IO */
 enum err_code generations_open(struct generations *generations, struct disk *disk,
                                struct err *err) MUST_USE;
 /* Writes one that is not formed and knows nobody: before the identity of one of the first members. */

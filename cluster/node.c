@@ -590,10 +590,14 @@ static void fail_everything(struct node *node)
         proposer_done(&node->proposer, container_of(link, struct kv_request, link), ERR_CLOSING);
 }
 
-/* What was sent to a leader and not seen in the log since: the message, or the leader, was lost. */
+/* What was sent and not seen in the log since: the message, or the leader, was lost; or the core took nothing
+ * more then. */
 static void repeat(struct node *node, int64_t now)
 {
-    if (raft_leader(node->raft) != RAFT_NOBODY && raft_role(node->raft) != RAFT_LEADER)
+    if (now < node->repeat_ns)
+        return;
+    node->repeat_ns = now + PROPOSAL_REPEAT_NS;
+    if (raft_leader(node->raft) != RAFT_NOBODY && node->proposer.open_count)
         node_core_failed(node, proposer_repeat(&node->proposer, node->raft, now,
                                                now - PROPOSAL_PATIENCE_NS,
                                                clock_wall_ns(node->clock)));
@@ -628,7 +632,6 @@ static void tick(struct node *node, int64_t now)
     }
     if (node->next_tick_ns <= now)
         node->next_tick_ns = now + period;
-    repeat(node, now);
     if (node->campaign_ns && now >= node->campaign_ns) {
         node->campaign_ns = 0;
         if (raft_leader(node->raft) == RAFT_NOBODY)
@@ -649,11 +652,13 @@ static bool jobs_are_done(const struct node *node)
            watches_are_closed(node);
 }
 
-/* The peers are not needed any more. */
+/* The peers are not needed any more. What waits for a store, or for room, is in the log. */
 static bool requests_are_done(const struct node *node)
 {
-    return !proposer_is_waited_for(&node->proposer) && !node->writer.must_flush &&
-           (applier_is_idle(&node->applier) || node->applier.no_space);
+    bool applies = !node->applier.no_space && !node_store_is_held(node);
+    bool flushes = !node->writer.installing;
+    return !proposer_is_waited_for(&node->proposer) && !(node->writer.must_flush && flushes) &&
+           (applier_is_idle(&node->applier) || !applies);
 }
 
 /* A last frame of raft is not waited for: whoever misses one asks. */
@@ -670,6 +675,7 @@ bool node_turn(struct node *node)
     int64_t now = node_now(node);
     if (node->fault_code == ERR_OK) {
         tick(node, now);
+        repeat(node, now);
         if (now >= node->next_expire_ns)
             expire(node, now);
         if (node->peers)
@@ -721,6 +727,8 @@ int64_t node_next_wake_ns(const struct node *node)
     if (node->campaign_ns)
         next = earlier(next, node->campaign_ns);
     next = earlier(next, leases_next_ns(&node->leases));
+    if (node->proposer.open_count)
+        next = earlier(next, node->repeat_ns);
     if (needs_ticks(node) && !node_is_forming(node))
         next = earlier(next, node->next_tick_ns);
     if (snapshotter_wants_look(node) && node->snapshotter.due_ns < next)

@@ -18,6 +18,7 @@
 #include "proto/base/rand.h"
 
 #define PROPOSAL_PATIENCE_NS (500 * NS_PER_MS)  /* unseen so long, a forwarded one is sent again */
+#define PROPOSAL_REPEAT_NS (50 * NS_PER_MS)     /* between two looks for such */
 #define INLINE_TIMER_NS (10 * NS_PER_MS)        /* no inline work with a tick due so soon */
 
 /* Reads that wait until local state is as new as any answer given before (ReadIndex). One round is in
@@ -144,7 +145,7 @@ struct node {
 
     raft_id leader;                 /* as last told */
     raft_term term;
-    int64_t next_tick_ns, next_expire_ns;
+    int64_t next_tick_ns, next_expire_ns, repeat_ns;
     int64_t campaign_ns;            /* the leader's connection was reset: then a pre-vote; 0: no */
     int64_t leader_lost_ns;         /* since when there is none; 0: there is one */
     int64_t called_ns;              /* node_peers_call */

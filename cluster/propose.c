@@ -240,7 +240,7 @@ static enum err_code fill_batch(struct proposer *proposer, struct raft *raft, in
         }
         stamp(proposer, raft, wall_ns, payload);
         request->stage = STAGE_OPEN;
-        *slot(proposer, proposer->next_number) = (struct proposal){request, payload, false, now_ns};
+        *slot(proposer, proposer->next_number) = (struct proposal){.request = request, .payload = payload, .sent_ns = now_ns};
         proposer->next_number++;
         proposer->open_count++;
         TRACE(proposer->trace, "propose number=%" PRIu64 " bytes=%u", request->number,
@@ -273,6 +273,11 @@ enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, int64_
     return code;
 }
 
+static bool is_due(const struct proposal *proposal, bool leads, int64_t before_ns)
+{
+    return before_ns == 0 || proposal->refused || (!leads && proposal->sent_ns <= before_ns);
+}
+
 enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, int64_t now_ns,
                               int64_t before_ns, kv_time wall_ns)
 {
@@ -283,15 +288,19 @@ enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, int6
     for (uint64_t number = proposer->lowest_open;
          code == ERR_OK && number < proposer->next_number; number++) {
         struct proposal *proposal = slot(proposer, number);
-        if (!proposal->payload || (before_ns && proposal->sent_ns > before_ns))
+        if (!proposal->payload || !is_due(proposal, leads, before_ns))
             continue;
         proposal->sent_ns = now_ns;
+        proposal->refused = false;
         if ((leads || before_ns) && is_held(proposer, raft, proposal->payload))
             continue;
         code = proposer_propose_again(proposer, raft, proposal->payload, wall_ns);
-        proposal->repeated = true;
+        proposal->refused = dropped(code);
+        proposal->repeated |= !proposal->refused;
+        if (proposal->refused)
+            code = ERR_OK;
     }
-    return dropped(code) ? ERR_OK : code;
+    return code;
 }
 
 static struct proposal *find(struct proposer *proposer, uint64_t session, uint64_t number)

@@ -30,6 +30,7 @@ struct proposal {                       /* one open number */
     struct kv_request *request;         /* NULL: nobody waits any more */
     struct blob *payload;               /* NULL: the slot is free */
     bool repeated;                      /* was proposed more than once */
+    bool refused;                       /* the core had no room for a repeat, which is owed */
     int64_t sent_ns;                    /* when it was last */
 };
 
@@ -65,7 +66,8 @@ void proposer_cancel(struct proposer *proposer, struct kv_request *request);
 enum err_code proposer_fill(struct proposer *proposer, struct raft *raft, int64_t now_ns,
                             kv_time wall_ns, uint64_t nonce) MUST_USE;
 /* What is open and was sent before that time is proposed again; 0: everything, as after leadership has
- * moved. Not what stands in the leader's log, as far as is known here. */
+ * moved. Not what stands in the leader's log, as far as is known here. What the core refuses is owed to the next
+ * call; one that leads repeats nothing else: what its core took is on its way to its log. */
 enum err_code proposer_repeat(struct proposer *proposer, struct raft *raft, int64_t now_ns,
                               int64_t before_ns, kv_time wall_ns) MUST_USE;
 /* The stamp of the next entry: above every earlier one. */

@@ -120,7 +120,8 @@ void reopen_turn(struct node *node)
         reopen->due_ns = now + REOPEN_PERIOD_NS;
         reopen->state = has_room(node) ? REOPEN_WANTED : REOPEN_WAITING;
     }
-    if (reopen->state == REOPEN_WANTED && node_store_is_quiet(node))
+    /* A store that is to take this one's place needs none of it, and may be what home_open would find. */
+    if (reopen->state == REOPEN_WANTED && node_store_is_quiet(node) && !transfer_holds_store(node))
         begin(node);
 }
 

@@ -168,7 +168,8 @@ bool snapshotter_wants_look(const struct node *node)
 {
     const struct snapshotter *snapshotter = &node->snapshotter;
     bool waits_for_room = node->reopen.state == REOPEN_WAITING;
-    if (snapshotter->in_flight || node->stopping || (node_store_is_held(node) && !waits_for_room))
+    if (snapshotter->in_flight || node->stopping || transfer_holds_store(node) ||
+        (reopen_holds_store(node) && !waits_for_room))
         return false;
     return space_is_watched(node) || store_applied(node->store) != snapshotter->checked_applied ||
            snapshotter->durable > snapshotter->marked;
@@ -202,7 +203,7 @@ void snapshotter_release_log(struct node *node)
 
 enum err_code snapshotter_finish(struct node *node, struct err *err)
 {
-    if (node->transfer.lacks_store || node->applier.no_space)
+    if (node->transfer.lacks_store || node->applier.no_space || !store_backend(node->store))
         return wal_flush(node->wal, err);
     enum err_code code = store_checkpoint(node->store, err);
     if (code != ERR_OK)

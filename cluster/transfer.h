@@ -111,6 +111,7 @@ struct transfer_in {
     struct transfer_job work;
     struct raft_message *message;               /* the MsgSnap, a clone */
     struct home_manifest manifest;
+    bool has_begun;                             /* its folder is there: chunks are asked for, and taken */
     struct home_position written;               /* the first byte that is not */
     struct home_position expected;              /* the first byte that did not come yet */
     struct home_position asked;                 /* the first byte that was not asked for */

@@ -148,6 +148,7 @@ static void begin_done(struct worker_job *job)
     if (in->work.code != ERR_OK) {
         give_up(node, in->work.err.text);
     } else {
+        in->has_begun = true;
         in->expected = in->asked = in->written;
         in->heard_ns = node_now(node);
         if (is_complete(in, in->written))
@@ -187,9 +188,11 @@ enum err_code transfer_offered(struct node *node, const struct raft_message *mes
     if (!message->snapshot)
         return ERR_OK;
     /* Nothing new: the core says so to the sender. Its bytes need not travel. */
-    if (message->snapshot->mark.index <= raft_committed(node->raft) || !node->home ||
-        node->stopping)
+    if (message->snapshot->mark.index <= raft_committed(node->raft))
         return raft_step(node->raft, message);
+    /* Without the files the core must not have it: it would take the log's place for good. */
+    if (!node->home || node->stopping)
+        return ERR_OK;
     /* A log that falls behind what was fetched is of no use to it. */
     if (in->state == IN_FINISHED && in->is_fetched) {
         node->transfer.next = raft_message_clone(&node->mem, message);
@@ -379,7 +382,7 @@ void transfer_on_chunk(struct node *node, raft_id from, struct cursor *cursor)
     struct home_position at;
     at.file = cursor_le32(cursor);
     at.offset = cursor_le64(cursor);
-    if (in->state != IN_FETCHING || cursor->failed || from != in->message->from ||
+    if (in->state != IN_FETCHING || !in->has_begun || cursor->failed || from != in->message->from ||
         id != in->manifest.id || is_complete(in, in->expected) || at.file != in->expected.file ||
         at.offset != in->expected.offset || in->arrived_count == TRANSFER_REQUESTS_MAX)
         return;         /* asked for twice, or of an earlier arrival */

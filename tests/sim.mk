@@ -7,6 +7,7 @@ SIM_SOURCES = \
 	tests/sim/checks.c tests/sim/checks.h tests/sim/checks_internal.h \
 	tests/sim/clients.c tests/sim/clients.h tests/sim/clients_internal.h tests/sim/watchers.c \
 	tests/sim/faults.c tests/sim/faults_internal.h tests/sim/damage.c tests/sim/silent.c tests/sim/operator.c tests/sim/joiners.c \
+	tests/sim/stops.c \
 	tests/sim/mutants.c tests/sim/mutants.h \
 	tests/sim/sim_folder.c tests/sim/sim_folder.h \
 	tests/sim/sim_host.c tests/sim/sim_host.h tests/sim/sim_join.c tests/sim/sim_join.h \

@@ -312,6 +312,7 @@ static const struct {
     {SIM_silent_flip, silent_damage},
     {SIM_add, operator_add}, {SIM_remove, operator_remove}, {SIM_promote, operator_promote},
     {SIM_joint, operator_change_two}, {SIM_transfer, operator_transfer},
+    {SIM_stop, stops_ask},
 };
 
 static void next_fault(struct world *world)
@@ -375,6 +376,8 @@ static void step_timers(struct world *world, struct sim_host *host)
         make_room(world, host);
     if (due(timers->restart_ns, world))
         restart(world, host);
+    if (due(timers->stopped_ns, world))
+        stops_late(world, host);
 }
 
 static void step_flapping(struct world *world)
@@ -403,6 +406,7 @@ int64_t faults_next_ns(const struct world *world)
         const struct world_timers *timers = &world->timers[i];
         next = earliest(next, earliest(timers->restart_ns, timers->resume_ns));
         next = earliest(next, earliest(timers->quick_ns, timers->room_ns));
+        next = earliest(next, timers->stopped_ns);
     }
     return next;
 }
@@ -435,7 +439,9 @@ bool faults_is_changing(struct world *world)
 static void begin_to_heal(struct world *world, struct sim_host *host)
 {
     struct world_timers *timers = faults_timers(world, host);
-    *timers = (struct world_timers){INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
+    if (sim_host_is_stopping(host))     /* whoever asked it does not wait for it */
+        world_crash_host(world, host, false);
+    *timers = (struct world_timers){INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
     host->is_paused = false;
     make_quick(world, host);
     make_room(world, host);

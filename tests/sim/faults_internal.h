@@ -52,6 +52,11 @@ void damage_check_start(struct world *world, struct sim_host *host);
 /* At rest, and the clusters it is in can do without it; NULL: nobody. */
 struct sim_host *damage_draw_victim(struct world *world);
 
+/* stops.c */
+void stops_ask(struct world *world);
+/* It was to have stopped by now. */
+void stops_late(struct world *world, const struct sim_host *host);
+
 /* silent.c */
 void silent_damage(struct world *world);
 /* False: it was refused, as it must be. */

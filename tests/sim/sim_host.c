@@ -386,12 +386,17 @@ bool sim_host_is_changing(const struct sim_host *host)
 
 static void end_process(struct sim_host *host)
 {
+    struct err ignored = {0};
     host->is_changing = sim_host_is_changing(host);
     if (host->node) {
         host->configuration = node_membership(host->node)->configuration;
-        node_abandon(host->node);
+        if (host->is_dying)
+            node_abandon(host->node);
+        else    /* after an error its data are as after a kill */
+            (void)!node_close(host->node, &ignored);
     }
     host->node = NULL;
+    host->is_stopping = false;
     if (host->join)
         sim_join_end(host);
     host->due_ns = INT64_MAX;
@@ -616,6 +621,36 @@ void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned t
     host->is_dying = false;
     host->state = HOST_DOWN;
     host->job_count = 0;
+}
+
+void sim_host_stop(struct sim_host *host)
+{
+    CHECK(host->state == HOST_UP && !host->is_stopping);
+    host->is_stopping = true;
+    if (host->join)
+        sim_join_stop(host);
+    node_stop(host->node);
+    sim_host_wake(host);
+}
+
+bool sim_host_is_stopped(const struct sim_host *host)
+{
+    return host->is_stopping && node_is_stopped(host->node) && sim_join_is_idle(host);
+}
+
+void sim_host_close(struct sim_host *host, bool power, unsigned keep, unsigned torn)
+{
+    CHECK(sim_host_is_stopped(host) && host->job_count == 0);
+    sim_host_count_met(host);
+    host->spent_ns = 0;
+    end_process(host);
+    sim_net_crash(host->net, host->number);
+    if (power)
+        sim_disk_crash(host->disk, keep, torn);
+    else
+        sim_disk_kill(host->disk);
+    sim_host_home_crash(host, power);
+    host->state = HOST_DOWN;
 }
 
 /* ---- time ---- */

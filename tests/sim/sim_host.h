@@ -95,6 +95,7 @@ struct sim_host {
     struct worker worker;
     struct sim_job jobs[SIM_JOBS_MAX];
     size_t job_count;
+    bool is_stopping;           /* its process was asked to end */
     bool is_dying;              /* what is answered now, nobody hears */
 
     char last_refusal[ERR_TEXT_SIZE];
@@ -145,6 +146,14 @@ void sim_host_count_met(struct sim_host *host);
  * in memory loses batches behind the durable ones either way; that in a folder, as LevelDB does, what is in no
  * table, and by a loss of power, as the seed draws it, what was not synced. */
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn);
+
+/* It is UP, and asked to end: it goes on until it has. */
+void sim_host_stop(struct sim_host *host);
+static inline bool sim_host_is_stopping(const struct sim_host *host) { return host->is_stopping; }
+/* It may be closed. */
+bool sim_host_is_stopped(const struct sim_host *host);
+/* The process of one that is stopped ends; power: so does its machine, at once. Arguments as sim_host_crash. */
+void sim_host_close(struct sim_host *host, bool power, unsigned keep, unsigned torn);
 
 /* Of it, and of sim_join.c: what becomes of the store. The process has ended. */
 void sim_host_home_crash(struct sim_host *host, bool power);

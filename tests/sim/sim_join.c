@@ -166,6 +166,11 @@ void sim_join_stop(struct sim_host *host)
         arrival_stop(&host->join->arrival);
 }
 
+bool sim_join_is_idle(const struct sim_host *host)
+{
+    return !host->join || !host->join->arrives || arrival_is_idle(&host->join->arrival);
+}
+
 void sim_join_end(struct sim_host *host)
 {
     struct sim_join *join = host->join;

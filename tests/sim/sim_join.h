@@ -44,6 +44,8 @@ void sim_join_ask(struct sim_host *host);
 int64_t sim_join_arrive(struct sim_host *host, int64_t wake_ns);
 /* The process dies: before the node goes, and after it. */
 void sim_join_stop(struct sim_host *host);
+/* Nothing that it asked for itself is open; true of one that does not join. */
+bool sim_join_is_idle(const struct sim_host *host);
 void sim_join_end(struct sim_host *host);
 
 #endif

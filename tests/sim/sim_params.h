@@ -74,7 +74,8 @@
     X(keep_unsynced, 0, 1000, "sectors that stay at a loss of power, of 1000")                     \
     X(torn, 0, 300, "of those that do not, written in part")                                       \
     X(joining, 0, 1000, "of 1000 hosts that come, those that ask to join and to vote by themselves")\
-    X(io_error, 0, 40, "of a call that is no flush")
+    X(io_error, 0, 40, "of a call that is no flush")                                               \
+    X(stop, 0, 100, "one is asked to end")
 
 enum sim_param {
 #define X(name, low, high, text) SIM_##name,

@@ -99,7 +99,7 @@ struct sim_host *world_new_host(struct world *world)
     struct sim_host *host = &world->hosts[world->host_count];
     uint64_t number = ++world->host_count;
     world->timers[number - 1] =
-        (struct world_timers){INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
+        (struct world_timers){INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
     char *folder = NULL;
     if (world->folder && asprintf(&folder, "%s/host%" PRIu64, world->folder, number) > 0)
         CHECK(mkdir(folder, 0700) == 0);
@@ -168,13 +168,27 @@ bool world_start_host(struct world *world, struct sim_host *host)
     return started;
 }
 
-void world_crash_host(struct world *world, struct sim_host *host, bool power)
+static void process_ends(struct world *world, struct sim_host *host)
 {
     if (host->node)
         checks_crashed(world, host);
     if (host->join)
         joiners_died(world, host);
     world->timers[host->number - 1].resume_ns = INT64_MAX;
+    world->timers[host->number - 1].stopped_ns = INT64_MAX;
+}
+
+void world_close_host(struct world *world, struct sim_host *host, bool power)
+{
+    process_ends(world, host);
+    sim_host_close(host, power, (unsigned)PARAM(world->params, keep_unsynced),
+                   (unsigned)PARAM(world->params, torn));
+    world_note(world, 200 + host->number, power);
+}
+
+void world_crash_host(struct world *world, struct sim_host *host, bool power)
+{
+    process_ends(world, host);
     bool was_paused = host->is_paused;
     sim_host_crash(host, power, (unsigned)PARAM(world->params, keep_unsynced),
                    (unsigned)PARAM(world->params, torn));
@@ -370,6 +384,8 @@ static void step_host(struct world *world, struct sim_host *host)
         } else {
             faults_host_ended(world, host);
         }
+    } else {
+        stops_after(world, host);
     }
 }
 

@@ -21,7 +21,7 @@
  * happen, and not where it is prepared: a link is cut for the two that used it, a disk's fault was met by a
  * process that lives, a change was answered, a transfer has made its leader. */
 #define WORLD_FAULTS(X)                                                                            \
-    X(kills) X(power_losses) X(everyone_lost_power) X(deaths_in_io) X(pauses) X(halves)            \
+    X(kills) X(stops) X(power_losses) X(everyone_lost_power) X(deaths_in_io) X(pauses) X(halves)            \
     X(bridges) X(one_ways) X(isolations) X(flaps) X(mends) X(clock_jumps) X(flush_errors)          \
     X(io_errors) X(full_disks) X(slow_disks) X(bit_flips) X(spare_flips) X(latent_errors)          \
     X(lost_stores) X(refused_starts) X(joins) X(joiners) X(deaths_joining) X(joins_told)           \
@@ -80,7 +80,7 @@ struct world {
         raft_term term;         /* of the leader that was seen to try; 0: none */
     } transfer;
     struct world_timers {               /* of a host, by its number - 1; INT64_MAX: not so */
-        int64_t restart_ns, resume_ns, quick_ns, room_ns;
+        int64_t restart_ns, resume_ns, quick_ns, room_ns, stopped_ns;
     } timers[WORLD_HOSTS_MAX];
     uint64_t damaged;           /* copies that are not what was acknowledged, a bit each */
     uint64_t emptied;           /* of them, those that begin again with an empty folder: they wait and promise
@@ -144,6 +144,8 @@ struct sim_host *world_add_host(struct world *world);
 struct sim_host *world_new_host(struct world *world);
 bool world_start_host(struct world *world, struct sim_host *host);
 void world_crash_host(struct world *world, struct sim_host *host, bool power);
+/* It has stopped: its process ends, with the machine or not. */
+void world_close_host(struct world *world, struct sim_host *host, bool power);
 /* After world.cut or a host's pause has changed. */
 void world_refresh_cuts(struct world *world);
 /* A client may ask it: it runs, and its store is what it says it is. */
@@ -155,7 +157,8 @@ int64_t faults_next_ns(const struct world *world);
 void faults_step(struct world *world);
 void faults_heal(struct world *world);
 bool faults_ruin(struct world *world);
-/* operator.c: after a step of a host. */
+/* stops.c, operator.c: after a step of a host; it may have ended in the former. */
+void stops_after(struct world *world, struct sim_host *host);
 void operator_after(struct world *world, struct sim_host *host);
 /* joiners.c: before a start of a host that joins; when its process runs; when it ended without a node, or by a
  * fault; after a step. */

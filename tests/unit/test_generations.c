@@ -109,6 +109,7 @@ static void every_damaged_byte_is_refused(void **state)
         assert_int_equal(pwrite(fd, content, (size_t)size, 0), size);
         assert_err(generations_open(&generations, disk, &err), CORRUPT);
         assert_non_null(strstr(err.text, "generations"));
+        assert_false(generations.formed);
         content[i] ^= 4;
     }
     for (ssize_t i = 0; i < size; i++) {

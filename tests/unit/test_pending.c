@@ -142,6 +142,40 @@ static void a_leader_appends_no_request_twice(void **state)
     assert_int_equal(take(rig), 1);
 }
 
+static void on_done(struct kv_request *request, enum err_code code)
+{
+    (void)request;
+    (void)code;
+}
+
+/* A core that hands over takes nothing; what was refused then, nobody else repeats. */
+static void a_leader_owes_what_its_core_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct kv_request request = {.kind = KV_LEASE_REVOKE, .lease.id = 5, .done = on_done};
+    rig->proposer.session = 9;
+    rig->proposer.pending = &rig->pending;
+    rig->proposer.next_number = rig->proposer.lowest_open = 1;
+    proposer_submit(&rig->proposer, &request);
+    elect(rig);
+    assert_ok(proposer_fill(&rig->proposer, rig->raft, 1, 1, 55));
+    assert_int_equal(take(rig), 1);
+    memset(rig->pending.places, 0, sizeof rig->pending.places);     /* as when another led, and cut it off */
+    assert_ok(proposer_repeat(&rig->proposer, rig->raft, 900, 800, 900));
+    assert_int_equal(take(rig), 0);
+    assert_ok(raft_transfer_leader(rig->raft, 2));
+    assert_ok(proposer_repeat(&rig->proposer, rig->raft, 1000, 0, 1000));
+    assert_int_equal(take(rig), 0);
+    for (int i = 0; i < 10; i++)        /* it does not come about */
+        assert_ok(raft_tick(rig->raft));
+    assert_int_equal(take(rig), 0);
+    assert_ok(proposer_repeat(&rig->proposer, rig->raft, 1100, 900, 1100));
+    assert_int_equal(take(rig), 1);
+    assert_ok(proposer_repeat(&rig->proposer, rig->raft, 9000, 8000, 9000));
+    assert_int_equal(take(rig), 0);
+    proposer_fail(&rig->proposer, ERR_CLOSING);
+}
+
 /* ---- setting up ---- */
 
 static int setup(void **state)
@@ -181,6 +215,7 @@ int main(void)
         WITH_RIG(what_the_log_does_not_say_is_not_held),
         WITH_RIG(who_has_no_name_is_not_held),
         WITH_RIG(a_leader_appends_no_request_twice),
+        WITH_RIG(a_leader_owes_what_its_core_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
