@@ -160,7 +160,8 @@ static enum err_code open_core(struct node *node, const struct node_options *opt
         .max_size_per_message =
             options->message_size_max ? options->message_size_max : MESSAGE_SIZE_MAX,
         .max_committed_size_per_ready = APPLY_LAG_BYTES_MAX,
-        .max_uncommitted_size = APPLY_LAG_BYTES_MAX,
+        .max_uncommitted_size =
+            options->uncommitted_bytes_max ? options->uncommitted_bytes_max : APPLY_LAG_BYTES_MAX,
         .max_inflight_messages =
             options->inflight_messages_max ? options->inflight_messages_max : INFLIGHT_MESSAGES_MAX,
         .max_inflight_bytes =

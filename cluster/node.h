@@ -67,6 +67,7 @@ struct node_options {
     uint64_t message_size_max;          /* entry bytes in one append; 0: MESSAGE_SIZE_MAX */
     size_t inflight_messages_max;       /* unanswered, to one peer; 0: INFLIGHT_MESSAGES_MAX */
     uint64_t inflight_bytes_max;        /* of entries in them; 0: INFLIGHT_BYTES_MAX */
+    uint64_t uncommitted_bytes_max;     /* of a leader; then it takes no more; 0: APPLY_LAG_BYTES_MAX */
     const struct wal_recovery *recovery;/* borrowed for the call */
     const char *data_path;              /* for what it tells the operator; copied; may be NULL */
     int64_t timeo_ms;                   /* 0: TIMEO_DEFAULT_MS */

@@ -73,9 +73,9 @@ struct sim_host {
     bool has_formed;            /* it was seen to be */
     struct raft_conf_state configuration;   /* what it acted by when it ended last */
     bool is_changing;           /* then its log held a configuration that was not applied yet */
-    uint64_t message_size_max;  /* these three: see node_options */
+    uint64_t message_size_max;  /* these four: see node_options */
     size_t inflight_messages_max;
-    uint64_t inflight_bytes_max;
+    uint64_t inflight_bytes_max, uncommitted_bytes_max;
     struct trace *trace;
 
     /* time */
@@ -107,9 +107,9 @@ struct sim_host_options {
     const int64_t *world_now_ns;
     struct sim_net *net;
     size_t log_size_max;        /* of the backend in memory: how far durability lags */
-    uint64_t message_size_max;  /* these three: see node_options */
+    uint64_t message_size_max;  /* these four: see node_options */
     size_t inflight_messages_max;
-    uint64_t inflight_bytes_max;
+    uint64_t inflight_bytes_max, uncommitted_bytes_max;
     const char *folder;         /* of LevelDB; NULL: in memory */
     struct trace *trace;        /* may be NULL */
 };

@@ -105,6 +105,7 @@ static bool finish(struct sim_host *host)
                                             .message_size_max = host->message_size_max,
                                             .inflight_messages_max = host->inflight_messages_max,
                                             .inflight_bytes_max = host->inflight_bytes_max,
+                                            .uncommitted_bytes_max = host->uncommitted_bytes_max,
                                             .seed = rand_u64(&host->rand),
                                             .wake = sim_host_wake,
                                             .wake_context = host,

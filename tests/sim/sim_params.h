@@ -26,6 +26,7 @@
     X(message_bytes, 1, 20000, "of entries in one append, at most")                                \
     X(inflight, 1, 64, "appends to one member that are not answered")                              \
     X(inflight_bytes, 20000, 200000, "of entries in them")                                         \
+    X(uncommitted_bytes, 10000, 400000, "of a leader, then it takes no more")                     \
     X(store_log_kib, 2, 64, "written before the store's tables become durable")                    \
     X(delay_us, 20, 5000, "of a message, at least")                                                \
     X(delay_spread_us, 0, 60000, "more, at most")                                                  \

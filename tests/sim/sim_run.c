@@ -117,6 +117,7 @@ static bool core_is_changing(const struct world *world)
  *   2 for each round of appends that bring up who is behind, so that the leader can commit: an entry in each
  *     append at worst, as many at a time as may be unanswered;
  *   the pause of a client between the two;
+ *   what a member waits that sees nothing of what it sent on, twice, where a leader may have to refuse some;
  *   what a writer waits that has found a disk full; meanwhile a leader forgets what it was told of one.
  * An arrival that is waited for comes on top. */
 #define STEPS_TO_PROGRESS 20
@@ -135,6 +136,7 @@ static int64_t progress_bound_ns(struct world *world)
     int64_t rounds = (int64_t)backlog(world) / (in_bytes < in_count ? in_bytes : in_count);
     return (core_is_changing(world) ? 4 : 3) * election +
            (STEPS_TO_PROGRESS + 2 * rounds) * (message + flush) + PARAM(params, think_us) * 1000 +
+           (entry * PARAM(params, clients) > PARAM(params, uncommitted_bytes) ? 2 * PROPOSAL_PATIENCE_NS : 0) +
            (has_full_disk(world) ? FULL_DISK_NS : 0) + (world->silent ? ARRIVAL_NS : 0) +
            (damage_is_forming(world) ? FORMING_NS : 0);
 }

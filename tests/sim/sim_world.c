@@ -113,6 +113,7 @@ struct sim_host *world_new_host(struct world *world)
         .message_size_max = (uint64_t)PARAM(world->params, message_bytes),
         .inflight_messages_max = (size_t)PARAM(world->params, inflight),
         .inflight_bytes_max = (uint64_t)PARAM(world->params, inflight_bytes),
+        .uncommitted_bytes_max = (uint64_t)PARAM(world->params, uncommitted_bytes),
         .folder = folder,
         .trace = world->trace,
     };
