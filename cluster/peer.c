@@ -52,6 +52,7 @@ struct peer *peers_add(struct peers *peers, raft_id id)
     for (int i = 0; i < PEER_CHANNEL_COUNT; i++) {
         list_init(&peer->lanes[i].frames);
         lane_hope(&peer->lanes[i]);
+        peer->lanes[i].patience_ns = PEER_LOST_MS * NS_PER_MS;
     }
     size_t place = place_of(peers, id);
     memmove(peers->table + place + 1, peers->table + place,

@@ -263,6 +263,8 @@ static void on_frame(struct connection *connection, const struct frame_header *h
     const struct peers_handler *handler = &connection->peers->options.handler;
     if (connection->state == CONNECTION_OPEN)
         connection->peer->last_contact_ns = peers_now(connection->peers);
+    if (connection->state == CONNECTION_OPEN && !connection->outgoing)
+        lanes_heard(connection->peers, connection->peer);
     switch (header->kind) {
     case FRAME_HELLO: hello_read(connection, header, body); break;
     case FRAME_REFUSED: hello_refused(connection, body); break;

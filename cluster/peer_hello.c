@@ -168,6 +168,7 @@ static void incoming_hello(struct connection *connection, const struct frame_hea
     for (int i = 0; i < PEER_CHANNEL_COUNT; i++)
         if (!peer->lanes[i].connection)
             lane_hope(&peer->lanes[i]);
+    lanes_heard(peers, peer);
     TRACE(peers->options.trace, "peer accepted id=" ID " channel=%s from=%s", connection->id,
           peer_channel_name(connection->channel),
           net_address(peers->options.net, connection->stream));
@@ -194,6 +195,7 @@ static void outgoing_hello(struct connection *connection, const struct frame_hea
     struct peer *peer = connection->peer;
     connection_move(connection, CONNECTION_OPEN);
     connection->opened_ns = peers_now(peers);
+    peer->lanes[connection->channel].patience_ns = PEER_LOST_MS * NS_PER_MS;
     peer->generation = hello->generation;
     peer->last_contact_ns = connection->opened_ns;
     TRACE(peers->options.trace, "peer connected id=" ID " channel=%s", connection->id,

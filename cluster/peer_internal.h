@@ -61,6 +61,7 @@ struct lane {
     struct connection *connection;  /* NULL: none */
     int64_t retry_ns;               /* then the next try is due */
     int64_t backoff_ns;             /* of the next failure */
+    int64_t patience_ns;            /* without an answer of a peer that is heard */
     struct list frames;             /* own_frames */
     size_t frames_bytes;
 };
@@ -132,6 +133,8 @@ void lane_failed(struct peers *peers, struct peer *peer, enum peer_channel chann
                  int64_t opened_ns, const char *text);
 /* Writes what the stream takes. */
 void lane_flush(struct peers *peers, struct peer *peer, enum peer_channel channel);
+/* The peer was heard: a try that it has not answered for long is made again. What waits stays. */
+void lanes_heard(struct peers *peers, struct peer *peer);
 /* The next try is due now, however often it failed before: there is reason to hope. */
 void lane_hope(struct lane *lane);
 

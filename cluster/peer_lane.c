@@ -16,6 +16,28 @@ void lane_hope(struct lane *lane)
     lane->backoff_ns = PEER_BACKOFF_MIN_MS * NS_PER_MS;
 }
 
+/* Longer after each such try: one that takes its time to answer comes to it. */
+static void lane_heard(struct peers *peers, struct peer *peer, struct lane *lane)
+{
+    struct connection *connection = lane->connection;
+    if (!connection || connection->state != CONNECTION_HELLO)
+        return;
+    int64_t begun_ns = connection->deadline_ns - PEER_HELLO_MAX_MS * NS_PER_MS;
+    if (peers_now(peers) - begun_ns < lane->patience_ns)
+        return;
+    TRACE(peers->options.trace, "peer heard and no answer id=" ID " channel=%s", peer->id,
+          peer_channel_name(connection->channel));
+    lane->patience_ns *= 2;
+    connection_end(connection, false);
+    lane_hope(lane);
+}
+
+void lanes_heard(struct peers *peers, struct peer *peer)
+{
+    for (int i = 0; i < PEER_CHANNEL_COUNT; i++)
+        lane_heard(peers, peer, &peer->lanes[i]);
+}
+
 bool lane_is_wanted(const struct peer *peer, enum peer_channel channel)
 {
     return peer->address && !peer->lanes[channel].connection &&

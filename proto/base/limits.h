@@ -75,6 +75,8 @@
 #define PEER_INCOMING_MAX 256           /* streams: two of each member, those they replace, strangers */
 #define PEER_HELLO_MAX_MS 1000          /* from a stream to its hello, or to the answer: two round trips
                                            around the world; above it another try is the better bet */
+#define PEER_LOST_MS 200                /* a peer that is heard has not answered for so long: that connect was
+                                         * lost on the way. Several round trips, of a far peer one */
 #define PEER_JOIN_MAX_MS 15000          /* from a request to join to its answer: an election or two and the
                                            entry; the joiner asks again after it */
 #define PEER_BACKOFF_MIN_MS 10          /* a restarting member is back within a few of these */
@@ -133,6 +135,7 @@ static_assert(SEGMENT_SIZE_DEFAULT > 4 * RECORD_SIZE_MAX, "a segment holds sever
 static_assert(SOCKET_RESPONSE_SIZE_MAX > 16 * REQUEST_SIZE_MAX,
               "the first piece of a range is 16 items, however large");
 static_assert(PAYLOAD_SIZE_MAX + MESSAGE_SIZE_MAX < FRAME_SIZE_MAX, "a frame holds any message");
+static_assert(PEER_LOST_MS < PEER_HELLO_MAX_MS, "it comes before the end that needs no sign");
 static_assert(NET_CONNECT_TURNS_MS < PEER_HELLO_MAX_MS, "a peer's last address has its turn");
 static_assert(FRAME_SIZE_MAX < NET_UNSENT_BYTES_MAX, "a stream takes a frame behind a frame");
 static_assert(FRAME_SIZE_MAX < PEER_QUEUE_BYTES_MAX, "a queue holds any message");

@@ -21,6 +21,32 @@ static void test_connect(void **state)
     assert_int_equal(peers_next_wake_ns(members[1].peers), INT64_MAX);
 }
 
+/* Who hears the other does not wait for an answer that was lost. */
+static void test_lost_connect(void **state)
+{
+    struct peer_status status;
+    struct sim_net_faults silent = good_net;
+    silent.silent = 1000;
+    setup_empty(state);
+    sim_net_set_faults(sim, &silent);
+    member_start(1);
+    member_start(2);
+    member_crash(2);
+    assert_ok(peers_set(members[1].peers, 2, addresses[2]));
+    run_ms(5);                  /* into the dark */
+    member_start(2);
+    acquaint(1, 2);
+    int64_t back_ns = test_clock.now_ns;
+    bool connected = false;
+    while (!connected) {
+        peers_send(members[2].peers, &(struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 2, .to = 1});
+        peers_flush(members[2].peers);
+        run_ms(50);
+        connected = peers_find(members[1].peers, 2, &status) && status.connected;
+    }
+    assert_true(test_clock.now_ns - back_ns <= (PEER_LOST_MS + 100) * NS_PER_MS);
+}
+
 static void test_messages_in_order(void **state)
 {
     (void)state;
@@ -548,6 +574,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_connect),
+        TEST(test_lost_connect),
         TEST(test_messages_in_order),
         TEST(test_one_frame_a_turn),
         TEST(test_last_append_answer),
