@@ -62,8 +62,9 @@ struct compaction {
     struct worker_job job;
     bool in_flight, pending;
     bool done;
-    kv_rev finished_revision;       /* to be proposed as ENTRY_COMPACTED */
-    uint64_t finished_bytes;
+    kv_rev told_revision;           /* proposed as ENTRY_COMPACTED, in this term: */
+    raft_term told_term;
+    int64_t tell_again_ns;          /* if the store owes it still */
     enum err_code code;
     struct err err;
     struct list waiting;            /* physical compactions that wait for the walk */

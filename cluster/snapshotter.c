@@ -18,6 +18,7 @@
 #include "proto/base/mem.h"
 
 #define SNAPSHOTTER_PERIOD_NS NS_PER_S
+#define COMPACTED_REPEAT_NS NS_PER_S    /* far longer than an entry takes to be applied */
 
 static void find_space(struct node *node)
 {
@@ -218,20 +219,41 @@ static void step_run(struct worker_job *job)
 {
     struct node *node = container_of(job, struct node, compaction.job);
     struct compaction *compaction = &node->compaction;
+    kv_rev revision;
+    uint64_t bytes;
     compaction->code =
-        store_compact_step(node->store, &compaction->done, &compaction->finished_revision,
-                           &compaction->finished_bytes, &compaction->err);
+        store_compact_step(node->store, &compaction->done, &revision, &bytes, &compaction->err);
 }
 
 /* The leader tells everyone how much its walk has freed; a member with another figure has diverged. */
-static enum err_code propose_compacted(struct node *node)
+static enum err_code propose_compacted(struct node *node, kv_rev revision, uint64_t bytes)
 {
     struct entry_request request = {
         .kind = ENTRY_COMPACTED,
-        .compact.revision = node->compaction.finished_revision,
-        .compacted_bytes = node->compaction.finished_bytes,
+        .compact.revision = revision,
+        .compacted_bytes = bytes,
     };
     return proposer_propose_own(&node->proposer, node->raft, &request, clock_wall_ns(node->clock));
+}
+
+/* Until it is applied: the entry may be lost with its leader. */
+static void tell_owed(struct node *node)
+{
+    struct compaction *compaction = &node->compaction;
+    raft_term term = raft_current_term(node->raft);
+    int64_t now = node_now(node);
+    kv_rev revision;
+    uint64_t bytes;
+    if (raft_role(node->raft) != RAFT_LEADER ||
+        !store_compact_owes(node->store, &revision, &bytes))
+        return;
+    bool is_on_its_way = revision == compaction->told_revision && term == compaction->told_term &&
+                         now < compaction->tell_again_ns;
+    if (is_on_its_way || propose_compacted(node, revision, bytes) != ERR_OK)
+        return;
+    compaction->told_revision = revision;
+    compaction->told_term = term;
+    compaction->tell_again_ns = now + COMPACTED_REPEAT_NS;
 }
 
 static void walk_ended(struct node *node)
@@ -259,9 +281,7 @@ void compaction_turn(struct node *node)
     if (compaction->in_flight || node->applier.token.held || node->applier.no_space || node->stopping ||
         node_store_is_held(node))
         return;
-    if (compaction->finished_revision && raft_role(node->raft) == RAFT_LEADER &&
-        propose_compacted(node) == ERR_OK)
-        compaction->finished_revision = 0;
+    tell_owed(node);
     if (!store_compact_pending(node->store)) {
         walk_ended(node);
         return;

@@ -107,11 +107,28 @@ static enum err_code marks_count(struct store *store, const char *name, uint64_t
     return code;
 }
 
+/* Where a figure came or went. */
+static enum err_code find_owed(struct store *store, struct err *err)
+{
+    struct bytes value;
+    store->owed = (struct store_figure){0};
+    if (store->figures == 0)
+        return ERR_OK;
+    enum err_code code = mark_first(store, META_FREED, &store->owed.revision, &value, err);
+    if (code == ERR_NOT_FOUND || (!code && value.size != 8))
+        return err_set(err, ERR_CORRUPT, "a compaction mark of the store does not decode");
+    if (!code)
+        store->owed.bytes = get_le64(value.data);
+    return code;
+}
+
 enum err_code compact_load(struct store *store, struct err *err)
 {
     enum err_code code = marks_count(store, META_WALK, &store->walks, err);
     if (!code)
         code = marks_count(store, META_FREED, &store->figures, err);
+    if (!code)
+        code = find_owed(store, err);
     store->is_walking = store->walks > 0;
     return code;
 }
@@ -218,7 +235,7 @@ enum err_code compact_credit(struct store *store, kv_rev revision, uint64_t byte
     } else {
         mark_figure_set(store, &claimed, bytes);
     }
-    return ERR_OK;
+    return find_owed(store, err);
 }
 
 /* ---- the walk ---- */
@@ -332,7 +349,7 @@ static enum err_code walk_finish(struct store *store, const struct walk *walk, s
         mark_figure_set(store, &freed, walk->bytes);
     store->walks--;
     store->figures += !is_claimed;
-    return ERR_OK;
+    return find_owed(store, err);
 }
 
 static enum err_code walk_step(struct store *store, struct walk *walk, bool *ret_more,
@@ -365,18 +382,11 @@ static enum err_code walk_step(struct store *store, struct walk *walk, bool *ret
     return ERR_OK;
 }
 
-/* No walk is left: what was not credited yet is told again, so that a new leader proposes it. */
-static enum err_code figure_again(struct store *store, kv_rev *ret_revision, uint64_t *ret_bytes,
-                                  struct err *err)
+static void publish_owed(struct store *store)
 {
-    struct bytes value;
-    if (store->figures == 0)
-        return ERR_OK;
-    enum err_code code = mark_first(store, META_FREED, ret_revision, &value, err);
-    if (!code && value.size == 8)
-        *ret_bytes = get_le64(value.data);
-    arena_clear(&store->scratch);
-    return code == ERR_NOT_FOUND ? ERR_OK : code;
+    pthread_mutex_lock(&store->lock);
+    store->owed_published = store->owed;
+    pthread_mutex_unlock(&store->lock);
 }
 
 enum err_code store_compact_step(struct store *store, bool *ret_done, kv_rev *ret_revision,
@@ -391,7 +401,7 @@ enum err_code store_compact_step(struct store *store, bool *ret_done, kv_rev *re
     if (store->death)
         return store_dead(store, err);
     if (*ret_done)
-        return figure_again(store, ret_revision, ret_bytes, err);
+        return ERR_OK;
     enum err_code code = walk_load(store, &walk, err);
     if (!code)
         code = walk_step(store, &walk, &more, err);
@@ -403,6 +413,7 @@ enum err_code store_compact_step(struct store *store, bool *ret_done, kv_rev *re
     if (code)
         return store_die(store, code == ERR_NOT_FOUND ? ERR_CORRUPT : code);
     checkpoint_note(store, bytes);
+    publish_owed(store);
     store->is_walking = store->walks > 0;
     *ret_done = store->walks == 0;
     if (!more) {
@@ -417,4 +428,14 @@ enum err_code store_compact_step(struct store *store, bool *ret_done, kv_rev *re
 bool store_compact_pending(struct store *store)
 {
     return store->is_walking;
+}
+
+bool store_compact_owes(struct store *store, kv_rev *ret_revision, uint64_t *ret_bytes)
+{
+    pthread_mutex_lock(&store->lock);
+    struct store_figure owed = store->owed_published;
+    pthread_mutex_unlock(&store->lock);
+    *ret_revision = owed.revision;
+    *ret_bytes = owed.bytes;
+    return owed.revision != 0;
 }

@@ -217,6 +217,7 @@ void store_publish(struct store *store)
     if (store->has_configuration)
         buf_assign(&store->configuration, buf_bytes(&store->new_configuration));
     store->position = (struct store_position){state->applied, state->since, state->hash};
+    store->owed_published = store->owed;
     pthread_mutex_unlock(&store->lock);
     store->has_configuration = false;
     store->is_walking = store->walks > 0;

@@ -233,12 +233,15 @@ enum err_code store_validate(struct store *store, struct err *err) MUST_USE;
 /* ---- forgetting (compaction), by the holder of the apply token ---- */
 
 /* A compaction entry has set the floor and stored the plan; the walk is done in steps, each a small
- * batch of its own, and may be resumed after a restart. True in ret_done when there is no walk left;
- * then, if a walk has just ended, *ret_revision and *ret_bytes say what the leader is to propose as
- * ENTRY_COMPACTED, else *ret_revision is 0. */
+ * batch of its own, and may be resumed after a restart. True in ret_done when there is no walk left.
+ * When a walk has just ended *ret_revision and *ret_bytes say what it freed, else *ret_revision is 0. */
 enum err_code store_compact_step(struct store *store, bool *ret_done, kv_rev *ret_revision,
                                  uint64_t *ret_bytes, struct err *err) MUST_USE;
 bool store_compact_pending(struct store *store);        /* any thread */
+/* The lowest compaction that this member has walked and no ENTRY_COMPACTED has credited yet: the leader
+ * proposes it. The store's rows say so: also after a restart, and in a copy from another member. Twice
+ * is once. False: none. Any thread. */
+bool store_compact_owes(struct store *store, kv_rev *ret_revision, uint64_t *ret_bytes);
 
 /* ---- durability: checkpoints (design: tables are the checkpoint, our log is the log) ---- */
 

@@ -36,6 +36,12 @@ struct store_state {
     raft_index since;
 };
 
+/* What a walk freed; revision 0: none. */
+struct store_figure {
+    kv_rev revision;
+    uint64_t bytes;
+};
+
 /* Everything applied up to index was written while log was the current one, or before. */
 struct checkpoint_note {
     raft_index index;
@@ -67,6 +73,7 @@ struct store {
     struct written written;             /* versions of this batch, for watches */
     struct arena scratch;               /* of one entry, or of one compaction step */
     uint64_t walks, figures;            /* rows META_WALK and META_FREED */
+    struct store_figure owed;           /* of the lowest of the latter */
 
     /* any thread */
     _Atomic raft_index applied;
@@ -75,9 +82,10 @@ struct store {
     _Atomic kv_time floor_time, clock;
     atomic_bool is_walking, alarm;
 
-    pthread_mutex_t lock;               /* of the notes, configuration and position */
+    pthread_mutex_t lock;               /* of the notes, and what is published below */
     struct buf configuration;           /* as published */
     struct store_position position;     /* likewise */
+    struct store_figure owed_published;
     struct checkpoint_note notes[CHECKPOINT_NOTES];
     size_t note_count;
     raft_index durable;

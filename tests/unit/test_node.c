@@ -444,6 +444,32 @@ static void a_physical_compaction_ends_when_the_rows_are_gone(void **state)
     kv_request_release(&call.request);
 }
 
+/* Killed between the end of the walk and the leader's word of it. */
+static void what_a_walk_freed_is_told_after_a_kill(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int i = 0; i < 20; i++)
+        put_now(fixture, "/a", "x");
+    struct kv_status status;
+    kv_rev revision;
+    uint64_t bytes;
+    kv_status_get(node_kv(fixture->node), &status);
+    struct call call = {.request = {.kind = KV_COMPACT, .done = on_done}};
+    call.request.compact = (struct kv_compact){status.revision, false};
+    kv_submit(node_kv(fixture->node), &call.request);
+    for (int i = 0; i < 100 && !store_compact_owes(node_store(fixture->node), &revision, &bytes); i++) {
+        node_turn(fixture->node);
+        sim_worker_run_all(&fixture->worker);
+    }
+    assert_true(store_compact_owes(node_store(fixture->node), &revision, &bytes));
+    assert_true(call.ended);
+    kv_request_release(&call.request);
+    kill_and_start(fixture, false);
+    assert_false(store_compact_owes(node_store(fixture->node), &revision, &bytes));
+    kv_status_get(node_kv(fixture->node), &status);
+    assert_int_equal(status.quota_used, 3);
+}
+
 static void an_expired_session_is_opened_again_and_nothing_is_done_twice(void **state)
 {
     struct fixture *fixture = *state;
@@ -643,6 +669,7 @@ int main(void)
         MEMBER(late_watches_are_read_for_by_a_worker),
         MEMBER(the_log_is_released_behind_checkpoints),
         MEMBER(a_physical_compaction_ends_when_the_rows_are_gone),
+        MEMBER(what_a_walk_freed_is_told_after_a_kill),
         MEMBER(a_lease_runs_out_with_its_keys),
         MEMBER(a_lease_is_asked_about_and_revoked),
         MEMBER(leases_outlive_a_restart),

@@ -91,6 +91,15 @@ static void test_all_or_nothing(void **state)
     assert_int_equal(range_of(world, (struct kv_range){.key = B("/a")}).count, 0);
 }
 
+static void assert_owes(struct store *store, kv_rev want_revision, uint64_t want_bytes)
+{
+    kv_rev revision;
+    uint64_t bytes;
+    assert_int_equal(store_compact_owes(store, &revision, &bytes), want_revision != 0);
+    assert_int_equal(revision, want_revision);
+    assert_int_equal(bytes, want_bytes);
+}
+
 static void test_quota(void **state)
 {
     struct world *world = *state;
@@ -117,11 +126,13 @@ static void test_quota(void **state)
     struct store_result result;
     uint64_t before = 0, after = 0;
     store_quota_get(world->store, &before, &limit, &keys);
+    assert_owes(world->store, at, freed);
     /* Twice: a second leader may tell it again. */
     assert_ok(fixture_apply(world->store, &request, &result, NULL));
     assert_ok(fixture_apply(world->store, &request, &result, NULL));
     store_quota_get(world->store, &after, &limit, &keys);
     assert_int_equal(before - after, freed);
+    assert_owes(world->store, 0, 0);
     fixture_put(world->store, B("/c"), bytes_of(large, sizeof(large)));
 }
 
@@ -147,9 +158,6 @@ static void test_figure_differs(void **state)
 static void test_figure_is_told_again(void **state)
 {
     struct world *world = *state;
-    bool done;
-    kv_rev revision;
-    uint64_t bytes;
     fixture_put(world->store, B("/a"), B("1"));
     fixture_put(world->store, B("/a"), B("2"));
     assert_int_equal(fixture_compact(world->store, 3), ERR_OK);
@@ -158,10 +166,38 @@ static void test_figure_is_told_again(void **state)
     store_close(world->store);
     world->store = fixture_open(backend_memory_open(world->memory));
     assert_false(store_compact_pending(world->store));
-    assert_ok(store_compact_step(world->store, &done, &revision, &bytes, NULL));
-    assert_true(done);
-    assert_int_equal(revision, 3);
-    assert_int_equal(bytes, freed);
+    assert_owes(world->store, 3, freed);
+    struct entry_request request = {
+        .kind = ENTRY_COMPACTED, .compact = {.revision = 3}, .compacted_bytes = freed};
+    struct store_result result;
+    assert_ok(fixture_apply(world->store, &request, &result, NULL));
+    assert_owes(world->store, 0, 0);
+    store_close(world->store);
+    world->store = fixture_open(backend_memory_open(world->memory));
+    assert_owes(world->store, 0, 0);
+}
+
+/* The entry comes before this member's walk is done, and twice: it counts once, and nothing is owed. */
+static void test_figure_comes_before_the_walk_ends(void **state)
+{
+    struct world *world = *state;
+    uint64_t before, after, again, limit, keys;
+    fixture_put(world->store, B("/a"), B("1"));
+    fixture_put(world->store, B("/a"), B("2"));
+    assert_int_equal(fixture_compact(world->store, 3), ERR_OK);
+    store_quota_get(world->store, &before, &limit, &keys);
+    struct entry_request request = {
+        .kind = ENTRY_COMPACTED, .compact = {.revision = 3}, .compacted_bytes = 3};
+    struct store_result result;
+    assert_ok(fixture_apply(world->store, &request, &result, NULL));
+    store_quota_get(world->store, &after, &limit, &keys);
+    assert_int_equal(before - after, 3);
+    assert_ok(fixture_apply(world->store, &request, &result, NULL));
+    fixture_walk(world->store, 3);
+    assert_ok(fixture_apply(world->store, &request, &result, NULL));
+    store_quota_get(world->store, &again, &limit, &keys);
+    assert_int_equal(again, after);
+    assert_owes(world->store, 0, 0);
 }
 
 /* A revision that changed one key twice: the key's record goes with the key, and is put again. Column r
@@ -613,6 +649,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_refusals), TEST(test_all_or_nothing), TEST(test_quota),
         TEST(test_figure_differs), TEST(test_figure_is_told_again),
+        TEST(test_figure_comes_before_the_walk_ends),
         TEST(test_floor_changed_a_key_twice), TEST(test_batches_do_not_matter),
         TEST(test_sorts_and_filters),
         TEST(test_times_and_versions), TEST(test_value_with_owners), TEST(test_told_again),
