@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "proto/base/check.h"
+#include "tests/sim/sim_join.h"
 #include "wal/record.h"
 
 #define SEGMENTS_MAX 8
@@ -88,9 +89,11 @@ static bool may_damage(struct world *world, const struct sim_host *host)
            !breaks_someone(world, world->damaged | world->silent | bit(host->number));
 }
 
+/* One that never got as far as to be a member has promised nothing, and need not miss it. */
 static bool is_sound(struct world *world, const struct sim_host *host)
 {
-    return (host->state == HOST_UP || host->state == HOST_DOWN) &&
+    bool has_begun = !host->join || host->join->identity_stood;
+    return has_begun && (host->state == HOST_UP || host->state == HOST_DOWN) &&
            !((world->damaged | world->silent) & bit(host->number));
 }
 
