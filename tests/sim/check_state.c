@@ -85,6 +85,16 @@ void check_state(struct world *world, struct sim_host *host, bool always)
         world_fail(world, "host %" PRIu64 " at %" PRIu64 ": %s", host->number, applied, err.text);
 }
 
+/* What its walk freed must have come off the quota by now, or it never will. */
+static void check_credit(struct world *world, const struct sim_host *host)
+{
+    kv_rev revision;
+    uint64_t bytes;
+    if (store_compact_owes(host->node->store, &revision, &bytes))
+        world_fail(world, "host %" PRIu64 ": what the compaction up to %lld freed was never credited",
+                   host->number, (long long)revision);
+}
+
 void check_states_equal(struct world *world)
 {
     const struct sim_host *first = NULL;
@@ -98,5 +108,6 @@ void check_states_equal(struct world *world)
                        " and %" PRIu64, first->number, host->number,
                        store_applied(first->node->store), store_applied(host->node->store));
         first = first ? first : host;
+        check_credit(world, host);
     }
 }
