@@ -164,16 +164,22 @@ static bool is_settled(struct world *world, const struct membership *membership)
            membership->configuration.voters_outgoing.count == 0;
 }
 
-/* Those whose removal leaves a majority of sound copies among the rest, also when those in doubt go. */
+static bool has_sound_majority(struct world *world, const struct raft_id_set *voters)
+{
+    size_t sound = 0;
+    for (size_t i = 0; i < voters->count; i++)
+        sound += is_sound(world, voters->ids[i]);
+    return voters->count > 0 && sound > voters->count / 2;
+}
+
+/* Those whose removal leaves a majority of sound copies among the rest, whether those in doubt go or stay. */
 static bool may_remove(struct world *world, const struct membership *membership, uint64_t id)
 {
     struct raft_id_set rest = membership->configuration.voters;
     raft_id_set_remove(&rest, id);
-    damage_without_doubtful(world, &rest);
-    size_t up = 0;
-    for (size_t i = 0; i < rest.count; i++)
-        up += is_sound(world, rest.ids[i]);
-    return rest.count > 0 && up > rest.count / 2;
+    struct raft_id_set sure = rest;
+    damage_without_doubtful(world, &sure);
+    return has_sound_majority(world, &rest) && has_sound_majority(world, &sure);
 }
 
 /* A learner that has nearly everything; a promoted one that has nothing could hold the others up. */
