@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libfs.a
 libfs_a_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
 libfs_a_SOURCES = \
+	fs/beneath.c fs/beneath.h \
 	fs/cache.c fs/cache.h \
 	fs/control.c fs/control.h \
 	fs/dir.h \

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fs/beneath.h"
 #include "fs/cache.h"
 #include "fs/notify.h"
 #include "fs/watchers.h"
@@ -33,7 +34,7 @@ struct replay {
                                            than NOTHING */
     /* the thread's own */
     struct watchers *watchers;
-    dev_t device;                       /* the mount's; 0: not known yet */
+    dev_t device;                       /* the mount's; 0: unknown, so nobody watches */
 };
 
 struct replay *replay_new(struct fs *fs)
@@ -61,6 +62,8 @@ void replay_free(struct replay *replay)
 void replay_begin(struct replay *replay)
 {
     atomic_store(&replay->thread, (int)syscall(SYS_gettid));
+    if (beneath_device(replay->mountpoint, &replay->device) != 0)
+        replay->device = 0;
 }
 
 static bool has_watcher(const struct replay *replay, uint64_t ino)
@@ -77,9 +80,6 @@ bool replay_is_watched(const struct replay *replay, const struct replay_change *
 
 void replay_look(struct replay *replay)
 {
-    struct stat attr;
-    if (replay->device == 0 && stat(replay->mountpoint, &attr) == 0)
-        replay->device = attr.st_dev;
     watchers_look(replay->watchers, replay->device);
 }
 
@@ -104,71 +104,98 @@ static void end_open(int fd)
         close(fd);
 }
 
-/* With both of its times it would be a change of attributes alone. */
-static void set_time(const char *path, const struct stat *attr, int flags)
+/* What an O_PATH descriptor stands for: no name is looked up again, so nothing comes in between. */
+struct self_path {
+    char text[32];
+};
+
+static struct self_path self_path(int fd)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, attr->st_mtim};
-    (void)!utimensat(AT_FDCWD, path, times, flags);
+    struct self_path path;
+    snprintf(path.text, sizeof(path.text), "/proc/self/fd/%d", fd);
+    return path;
 }
 
-/* flags: O_NOFOLLOW, but for a path that is a link to the very node. */
-static void write_nothing(const char *path, const struct stat *attr, int flags)
+/* With both of its times it would be a change of attributes alone. */
+static void set_time(int node, const struct stat *attr)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, attr->st_mtim};
+    (void)!utimensat(AT_FDCWD, self_path(node).text, times, 0);
+}
+
+static void write_nothing(int node, const struct stat *attr)
 {
     if (attr->st_mode & 0111) {
-        set_time(path, attr, flags ? AT_SYMLINK_NOFOLLOW : 0);
+        set_time(node, attr);
         return;
     }
-    int fd = open(path, O_WRONLY | O_CLOEXEC | flags);
+    int fd = open(self_path(node).text, O_WRONLY | O_CLOEXEC);
     if (fd >= 0)
         (void)!ftruncate(fd, attr->st_size);
     end_open(fd);
 }
 
-static void replay_touch(const char *path, const struct stat *attr, unsigned changes, int flags)
+/* Anything but files and directories is left alone: what a link leads to is not meant. */
+static void replay_touch(int node, const struct stat *attr, unsigned changes)
 {
     if (S_ISREG(attr->st_mode) && (changes & KV_CHANGED_VALUE))
-        write_nothing(path, attr, flags);
+        write_nothing(node, attr);
     else if (S_ISREG(attr->st_mode) || (S_ISDIR(attr->st_mode) && (changes & KV_CHANGED_META)))
-        (void)!chmod(path, attr->st_mode & 07777);
+        (void)!chmod(self_path(node).text, attr->st_mode & 07777);
 }
 
-/* A regular file is made by mknod where it must not be opened for writing. */
-static void replay_make_file(const char *path, const struct stat *attr)
+/* What has that name, and its attributes; the caller closes it. 0 or an errno. */
+static int find(const struct beneath *at, int *ret_node, struct stat *ret_attr)
+{
+    int node = -1, error = beneath_find(at, &node);
+    if (!error && fstat(node, ret_attr) != 0) {
+        error = errno;
+        close(node);
+    }
+    if (!error)
+        *ret_node = node;
+    return error;
+}
+
+/* A file that must not be opened for writing. Its name is there once it has been made. */
+static void replay_make_program(struct replay *replay, const struct beneath *at,
+                                const struct stat *attr, const struct replay_change *change)
+{
+    int node;
+    if (mknodat(at->directory, at->name, attr->st_mode, 0) != 0 || attr->st_size == 0)
+        return;
+    expect(replay, REPLAY_TOUCH, change);
+    if (beneath_find(at, &node) != 0)
+        return;
+    set_time(node, attr);
+    close(node);
+}
+
+static void replay_make_file(struct replay *replay, const struct beneath *at, const struct stat *attr,
+                             const struct replay_change *change)
 {
     if (attr->st_mode & 0111) {
-        if (mknod(path, attr->st_mode, 0) == 0 && attr->st_size)
-            set_time(path, attr, AT_SYMLINK_NOFOLLOW);
+        replay_make_program(replay, at, attr, change);
         return;
     }
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, attr->st_mode & 07777);
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(at->directory, at->name, flags, attr->st_mode & 07777);
     if (fd >= 0 && attr->st_size)
         (void)!ftruncate(fd, attr->st_size);
     end_open(fd);
 }
 
-static void replay_make(const char *path, const struct stat *attr)
+static void replay_make(struct replay *replay, const struct beneath *at, const struct stat *attr,
+                        const struct replay_change *change)
 {
     switch (attr->st_mode & S_IFMT) {
-    case S_IFDIR: (void)!mkdir(path, attr->st_mode & 07777); break;
-    case S_IFREG: replay_make_file(path, attr); break;
-    case S_IFLNK: (void)!symlink(".", path); break;
+    case S_IFDIR: (void)!mkdirat(at->directory, at->name, attr->st_mode & 07777); break;
+    case S_IFREG: replay_make_file(replay, at, attr, change); break;
+    case S_IFLNK: (void)!symlinkat(".", at->directory, at->name); break;
     case S_IFIFO:
-    case S_IFSOCK: (void)!mknod(path, attr->st_mode, 0); break;
+    case S_IFSOCK: (void)!mknodat(at->directory, at->name, attr->st_mode, 0); break;
     default: break;                     /* a device needs a right that the replay may not have */
     }
-}
-
-static void replay_remove(const char *path, bool is_directory)
-{
-    if (is_directory)
-        (void)!rmdir(path);
-    else
-        (void)!unlink(path);
-}
-
-static bool spell(const struct replay *replay, struct bytes path, char *to, size_t room)
-{
-    return (size_t)snprintf(to, room, "%s/%s", replay->mountpoint, (const char *)path.data) < room;
 }
 
 /* ---- by node ---- */
@@ -189,20 +216,16 @@ static void touch_node(const struct watcher *watcher, int mount, unsigned change
 {
     struct node_handle handle = {.head = {.handle_bytes = watcher->handle_size,
                                           .handle_type = watcher->handle_type}};
-    char path[48];
     struct stat attr;
     memcpy(handle.head.f_handle, watcher->handle, watcher->handle_size);
-    int fd = open_by_handle_at(mount, &handle.head, O_PATH | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    if (fstat(fd, &attr) == 0)
-        replay_touch(path, &attr, changes, 0);
-    close(fd);
+    int node = open_by_handle_at(mount, &handle.head, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (node >= 0 && fstat(node, &attr) == 0)
+        replay_touch(node, &attr, changes);
+    end_open(node);
 }
 
 /* Those who watch the file at a node that its name no longer leads to. */
-static void touch_other_nodes(struct replay *replay, const char *path,
+static void touch_other_nodes(struct replay *replay, int root, int node,
                               const struct replay_change *change)
 {
     struct node_handle now = {.head.handle_bytes = WATCHER_HANDLE_MAX};
@@ -210,7 +233,7 @@ static void touch_other_nodes(struct replay *replay, const char *path,
     const struct watcher *watcher, *before = NULL;
     int mount = -1, mount_id;
     size_t place = 0;
-    if (name_to_handle_at(AT_FDCWD, path, &now.head, &mount_id, 0) != 0)
+    if (name_to_handle_at(node, "", &now.head, &mount_id, AT_EMPTY_PATH) != 0)
         now.head = last;
     while ((watcher = watchers_find(replay->watchers, change->ino, &place)) != NULL) {
         bool again = before && watcher->handle_size == before->handle_size &&
@@ -218,7 +241,7 @@ static void touch_other_nodes(struct replay *replay, const char *path,
         if (watcher->handle_size == 0 || again || same_handle(watcher, &now.head))
             continue;
         if (mount < 0)
-            mount = open(replay->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            mount = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (mount >= 0)
             touch_node(watcher, mount, change->changes);
         before = watcher;
@@ -228,50 +251,65 @@ static void touch_other_nodes(struct replay *replay, const char *path,
 
 /* ---- one change ---- */
 
-static void replay_move(struct replay *replay, const char *path, const struct replay_change *change)
+static void replay_move(struct replay *replay, int root, const struct beneath *from,
+                        const struct replay_change *change)
 {
-    char to[2 * PATH_SIZE_MAX];
-    if (!spell(replay, change->to_path, to, sizeof(to)))
+    struct beneath to = BENEATH_NONE;
+    if (beneath_open(root, (const char *)change->to_path.data, &to) != 0)
         return;
     expect(replay, REPLAY_MOVE, change);
-    (void)!renameat2(AT_FDCWD, path, AT_FDCWD, to, change->is_exchange ? RENAME_EXCHANGE : 0);
+    (void)!renameat2(from->directory, from->name, to.directory, to.name,
+                     change->is_exchange ? RENAME_EXCHANGE : 0);
+    beneath_close(&to);
 }
 
-static void replay_name(struct replay *replay, const char *path, const struct replay_change *change)
+static void replay_name(struct replay *replay, const struct beneath *at,
+                        const struct replay_change *change)
 {
     struct stat attr;
-    if (lstat(path, &attr) == 0) {
+    int node = -1, error = find(at, &node, &attr);
+    end_open(node);
+    if (!error) {
         expect(replay, REPLAY_MAKE, change);
-        replay_make(path, &attr);
-    } else if (errno == ENOENT) {
+        replay_make(replay, at, &attr, change);
+    } else if (error == ENOENT) {
         expect(replay, REPLAY_REMOVE, change);
-        replay_remove(path, change->is_directory);
+        (void)!unlinkat(at->directory, at->name, change->is_directory ? AT_REMOVEDIR : 0);
     }
 }
 
-static void replay_here(struct replay *replay, const char *path, const struct replay_change *change)
+static void replay_here(struct replay *replay, int root, const struct beneath *at,
+                        const struct replay_change *change)
 {
     struct stat attr;
-    if (lstat(path, &attr) != 0)
+    int node;
+    if (find(at, &node, &attr) != 0)
         return;
     expect(replay, REPLAY_TOUCH, change);
-    replay_touch(path, &attr, change->changes, O_NOFOLLOW);
+    replay_touch(node, &attr, change->changes);
     if (has_watcher(replay, change->ino))
-        touch_other_nodes(replay, path, change);
+        touch_other_nodes(replay, root, node, change);
+    close(node);
 }
 
+/* Nothing is expected while the way is walked: its LOOKUPs are answered as everyone's. */
 void replay_run(struct replay *replay, const struct replay_change *change)
 {
-    char path[2 * PATH_SIZE_MAX];
-    if (!spell(replay, change->path, path, sizeof(path)))
+    struct beneath at = BENEATH_NONE;
+    int root;
+    if (beneath_root(replay->mountpoint, replay->device, &root) != 0)
         return;
-    if (change->is_move)
-        replay_move(replay, path, change);
-    else if (change->changes & KV_CHANGED_NAME)
-        replay_name(replay, path, change);
-    else
-        replay_here(replay, path, change);
+    if (beneath_open(root, (const char *)change->path.data, &at) == 0) {
+        if (change->is_move)
+            replay_move(replay, root, &at, change);
+        else if (change->changes & KV_CHANGED_NAME)
+            replay_name(replay, &at, change);
+        else
+            replay_here(replay, root, &at, change);
+    }
     expect(replay, REPLAY_NOTHING, change);
+    beneath_close(&at);
+    close(root);
 }
 
 /* ---- the loop answers ---- */

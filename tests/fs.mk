@@ -9,6 +9,10 @@ UNIT += tests/unit/test_follow
 tests_unit_test_follow_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_follow_LDADD = libfs.a libbase.a $(CMOCKA_LIBS) -lpthread
 
+UNIT += tests/unit/test_beneath
+tests_unit_test_beneath_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_beneath_LDADD = libfs.a libbase.a $(CMOCKA_LIBS)
+
 UNIT += tests/unit/test_watchers
 tests_unit_test_watchers_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_watchers_LDADD = $(SIM_MOUNT_LDADD)

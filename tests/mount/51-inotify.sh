@@ -200,6 +200,25 @@ if [ "$(awk '/CapEff/ { print $2 }' /proc/self/status)" != 0 ]; then
     kill "$watcher"
     wait "$watcher" 2>/dev/null || true
 fi
+
+# Another mount lies on top of what is watched: nothing there is touched, be it named as what changed below.
+outside=$work/outside
+mkdir "$outside"
+echo 1 >"$outside/a"
+echo 2 >"$outside/c"
+ls -l --time-style=full-iso "$outside" >"$work/outside.before"
+concordfs put /covered/a 1
+concordfs put /covered/c 1
+ls "$mnt/covered" >"$work/out"
+watch dir covered
+mount --bind "$outside" "$mnt/covered"
+concordfs put /covered/c 2
+elsewhere rename /covered/a /covered/b
+hears "changes below another mount" </dev/null
+umount "$mnt/covered"
+ls -l --time-style=full-iso "$outside" | diff "$work/outside.before" - >"$work/diff" ||
+    wrong "a replay went outside: $(cat "$work/diff")"
+is "b c" "$(echo $(ls "$mnt/covered"))" "the names below the other mount"
 stop_mount
 
 # A mount that nobody may change: changes come from elsewhere alone.
