@@ -13,6 +13,7 @@
 
 struct control_file {
     const char *name;
+    mode_t mode;
     void (*text)(struct fs *fs, struct buf *ret);       /* NULL: a stream (stream.h) */
 };
 
@@ -20,10 +21,10 @@ static void status_text(struct fs *fs, struct buf *ret);
 static void revision_text(struct fs *fs, struct buf *ret);
 
 static const struct control_file control_files[] = {
-    {"status", status_text},
-    {"revision", revision_text},
-    {"watch", NULL},
-    {NULL, NULL},
+    {"status", 0444, status_text},
+    {"revision", 0444, revision_text},
+    {"watch", 0400, NULL},      /* it names what lies in directories that others may not read */
+    {NULL, 0, NULL},
 };
 
 const char *control_entry(size_t place) { return control_files[place].name; }
@@ -62,8 +63,8 @@ void control_attr(const struct fs *fs, const struct node *node, struct stat *ret
     if (node->kind == NODE_CONTROL_DIRECTORY)
         layout_virtual(&fs->layout, CONTROL_INO, S_IFDIR | 0555, 0, fs->status.clock, ret);
     else
-        layout_virtual(&fs->layout, CONTROL_INO + 1 + (uint64_t)node->control, S_IFREG | 0444, 0,
-                       fs->status.clock, ret);
+        layout_virtual(&fs->layout, CONTROL_INO + 1 + (uint64_t)node->control,
+                       S_IFREG | control_files[node->control].mode, 0, fs->status.clock, ret);
 }
 
 static void answer_node(struct fs_op *op, enum node_kind kind, int control)

@@ -24,6 +24,9 @@
  * of contents alone: "create" and "attrib" of folders and records need a watch of the system range and of
  * the files at once.
  *
+ * Whoever reads hears of every name in the tree, also in directories that are closed to him: so it is the
+ * mount's owner's alone (control.c).
+ *
  * Loop thread alone.
  */
 #ifndef FS_STREAM_H

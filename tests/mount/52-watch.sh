@@ -85,6 +85,20 @@ is "{\"revision\":$before,\"kind\":\"lost\",\"resume\":$last}" "$(cat "$work/lat
 refuses 'read-only' sh -c "echo x >'$mnt/.fs/watch'"
 refuses 'no such file' cat "$mnt/.fs/watch?rev=0"
 
+# It tells names of folders that are closed to others, so it is closed to them.
+is 400 "$(stat -c %a "$mnt/.fs/watch")" "the mode"
+is 400 "$(stat -c %a "$mnt/.fs/watch?rev=1")" "the mode of one that begins earlier"
+stop_mount
+chmod 755 "$work"
+start_mount -o allow_other
+if optional setpriv; then
+    for name in watch 'watch?rev=1'; do
+        refuses 'permission denied' setpriv --reuid 1000 --regid 1000 --clear-groups cat "$mnt/.fs/$name"
+    done
+    is "$(revision)" "$(setpriv --reuid 1000 --regid 1000 --clear-groups cat "$mnt/.fs/revision")" \
+        "the revision that everybody may read"
+fi
+
 # The mount ends although somebody reads.
 cat "$mnt/.fs/watch" >"$work/one" 2>/dev/null &
 one=$!
