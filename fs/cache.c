@@ -5,7 +5,7 @@
 #include "proto/base/check.h"
 
 #define ALONE_TIMEOUT_NS (KV_ALONE_MS * NS_PER_MS)
-#define PAST_TIMEOUT_NS (86400 * NS_PER_S)     /* the past does not change */
+#define PAST_TIMEOUT_NS (86400 * NS_PER_S)     /* of names: the past does not change */
 #define BELIEF_MAX_MS 60000     /* well above any live timeout, which begins when the kernel has the answer: the
                                    process may stand still before */
 #define GLANCE_TIMEOUT_NS 1     /* attributes that the walk's own permission checks and stat may use */
@@ -51,7 +51,7 @@ int64_t cache_entry_timeout(struct fs *fs, const struct node *node, kv_rev read)
 int64_t cache_attr_timeout(struct fs *fs, const struct node *node, kv_rev read)
 {
     if (node->kind == NODE_PAST)
-        return PAST_TIMEOUT_NS;
+        return GLANCE_TIMEOUT_NS;               /* today's modes count, and no note reaches it */
     if (node->kind == NODE_CONTROL_DIRECTORY || node->kind == NODE_CONTROL_FILE)
         return NS_PER_S;
     if (node->handle_count || node->commits || is_passed(fs, read))

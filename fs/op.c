@@ -421,25 +421,88 @@ static bool stat_is_serializable(const struct fs_op *op, const struct node *node
            op->fs->options.reads == FS_READS_LOCAL;
 }
 
+/* ---- today's mode masks that of the past ---- */
+
+/* No name leads to that root, and no record closes it. */
+static bool has_no_name(const struct fs_op *op, const struct node *node)
+{
+    return is_root(node) && op->fs->layout.prefix.size == 0;
+}
+
+/* then: with NOT_FOUND, too. */
+static void stat_today(struct fs_op *op, op_step then)
+{
+    op->today_file = op->today_directory = 0;
+    bool serializable = stat_is_serializable(op, op->fs->nodes.root, true);
+    struct kv_request *request = op_prepare(op, KV_LOOKUP);
+    request->lookup = (struct kv_lookup){
+        .directory = op->directory, .name = op->base, .serializable = serializable};
+    op_submit(op, then);
+}
+
+/* The key's value is the same file, whether or not it is a directory as well. */
+static void stat_take_today(struct fs_op *op, bool root)
+{
+    const struct layout *layout = &op->fs->layout;
+    const struct kv_name *name = &op->kv.name;
+    struct fs_file file;
+    if (root) {
+        layout_root(layout, name, 0, &op->arena, &file);
+        op->today_directory = file.attr.st_mode;
+        return;
+    }
+    if (layout_file(layout, op->directory, name, false, 0, &op->arena, &file))
+        *(S_ISDIR(file.attr.st_mode) ? &op->today_directory : &op->today_file) = file.attr.st_mode;
+    if (layout_file(layout, op->directory, name, true, 0, &op->arena, &file))
+        op->today_file = file.attr.st_mode;
+}
+
+static void stat_mask(struct fs_op *op)
+{
+    mode_t *mode = &op->file.attr.st_mode;
+    mode_t today = S_ISDIR(*mode) ? op->today_directory : op->today_file;
+    if (today && (today & S_IFMT) == (*mode & S_IFMT))
+        *mode &= today;
+}
+
+/* ---- by node ---- */
+
+static void stat_submit(struct fs_op *op, bool serializable)
+{
+    struct kv_request *request = op_prepare(op, KV_LOOKUP);
+    request->lookup = (struct kv_lookup){.directory = op->directory, .name = op->base,
+                                         .revision = op->stat_node->revision,
+                                         .serializable = serializable};
+    op_submit(op, stat_on_found);
+}
+
+static void stat_on_today(struct fs_op *op, enum err_code code)
+{
+    if (code == ERR_OK)
+        stat_take_today(op, is_root(op->stat_node));
+    if (code == ERR_OK || code == ERR_NOT_FOUND)
+        stat_submit(op, true);
+    else
+        op->stat_step(op, code);
+}
+
 void op_stat(struct fs_op *op, struct node *node, bool current, op_step step)
 {
     op->stat_node = node;
     op->stat_step = step;
     bool serializable = stat_is_serializable(op, node, current);
-    struct bytes key = op_key(op, node);
-    stat_split(op, key);
-    if (is_root(node) && op->fs->layout.prefix.size == 0) {     /* no name leads to that root */
+    stat_split(op, op_key(op, node));
+    if (has_no_name(op, node)) {
         op_prepare(op, KV_CURRENT);
         if (serializable)
             stat_on_barrier(op, ERR_OK);
         else
             op_submit(op, stat_on_barrier);
-        return;
+    } else if (node->kind == NODE_PAST) {
+        stat_today(op, stat_on_today);
+    } else {
+        stat_submit(op, serializable);
     }
-    struct kv_request *request = op_prepare(op, KV_LOOKUP);
-    request->lookup = (struct kv_lookup){.directory = op->directory, .name = op->base,
-                                         .revision = node->revision, .serializable = serializable};
-    op_submit(op, stat_on_found);
 }
 
 static void stat_on_barrier(struct fs_op *op, enum err_code code)
@@ -465,7 +528,31 @@ static void stat_on_found(struct fs_op *op, enum err_code code)
         if (!same)
             code = ERR_NOT_FOUND;
     }
+    if (code == ERR_OK && node->kind == NODE_PAST)
+        stat_mask(op);
     op->stat_step(op, code);
+}
+
+/* ---- by name ---- */
+
+static void stat_name_submit(struct fs_op *op)
+{
+    const struct node *parent = op->stat_node;
+    struct kv_request *request = op_prepare(op, KV_LOOKUP);
+    request->lookup = (struct kv_lookup){.directory = op->directory, .name = op->base,
+                                         .revision = parent->revision,
+                                         .serializable = stat_is_serializable(op, parent, true)};
+    op_submit(op, stat_name_on_found);
+}
+
+static void stat_name_on_today(struct fs_op *op, enum err_code code)
+{
+    if (code == ERR_OK)
+        stat_take_today(op, false);
+    if (code == ERR_OK || code == ERR_NOT_FOUND)
+        stat_name_submit(op);
+    else
+        op->stat_step(op, code);
 }
 
 void op_stat_name(struct fs_op *op, struct node *parent, enum node_step how, struct bytes name,
@@ -475,11 +562,10 @@ void op_stat_name(struct fs_op *op, struct node *parent, enum node_step how, str
     op->stat_step = step;
     op->stat_own = how == STEP_OWN_VALUE;
     stat_split(op, key_below(op, parent, how, name));
-    struct kv_request *request = op_prepare(op, KV_LOOKUP);
-    request->lookup = (struct kv_lookup){.directory = op->directory, .name = op->base,
-                                         .revision = parent->revision,
-                                         .serializable = stat_is_serializable(op, parent, true)};
-    op_submit(op, stat_name_on_found);
+    if (parent->kind == NODE_PAST)
+        stat_today(op, stat_name_on_today);
+    else
+        stat_name_submit(op);
 }
 
 static void stat_name_on_found(struct fs_op *op, enum err_code code)
@@ -487,6 +573,8 @@ static void stat_name_on_found(struct fs_op *op, enum err_code code)
     if (code == ERR_OK && !layout_file(&op->fs->layout, op->directory, &op->kv.name, op->stat_own,
                                        op->stat_node->revision, &op->arena, &op->file))
         code = ERR_NOT_FOUND;
+    if (code == ERR_OK && op->stat_node->kind == NODE_PAST)
+        stat_mask(op);
     op->stat_step(op, code);
 }
 

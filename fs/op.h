@@ -52,6 +52,7 @@ struct fs_op {
     struct node *stat_node, *again_parent;      /* op_stat's and tree_parent_again's own */
     op_step stat_step, again_step;
     bool stat_own;
+    mode_t today_file, today_directory;         /* what stands at the key of op_stat today; 0: nothing */
     int (*change)(struct fs_op *op);            /* op_attr.c's own */
     void (*change_answer)(struct fs_op *op);
     struct arena arena;
@@ -127,7 +128,11 @@ void op_keep_data(struct fs_op *op);
 /* Looks up what stands at node (live or past) and decodes it into op->file; op->directory and op->base
  * spell its key. step gets OK, NOT_FOUND (also: something else has that name), or the kv's error. The
  * node's told is not touched. Read barrier: as the mount's reads= says, when `current` is set. step may run
- * before this returns. */
+ * before this returns.
+ *
+ * In the past two lookups answer: first the live tree's at the same key, behind the mount's read barrier,
+ * then the revision's, whose mode today's masks (snapshot.h). So a mount with strict reads needs a quorum
+ * for the past, too; whether someone may read is never decided by what this host last knew. */
 void op_stat(struct fs_op *op, struct node *node, bool current, op_step step);
 /* The same for a name below parent that need not have a node. name is raw. */
 void op_stat_name(struct fs_op *op, struct node *parent, enum node_step how, struct bytes name,

@@ -74,7 +74,7 @@ static void getattr_start(struct fs_op *op, enum err_code code)
     struct stat attr;
     if (handle_await_commits(op, op->node, getattr_start))
         return;
-    if (handle_attr_for(op->fs, op->node, op->request.pid, &attr))
+    if (op->node->kind == NODE_LIVE && handle_attr_for(op->fs, op->node, op->request.pid, &attr))
         op_answer_attr(op, op->node, &attr);
     else if (op->node->removed)
         answer_gone(op);

@@ -287,8 +287,8 @@ static bool emit_simple(struct filling *filling, const char *name, ino_t ino, mo
     return emit(filling, name, &entry, next);
 }
 
-/* Entries carry a node where that saves the kernel a LOOKUP: not where names are not believed, and not
- * for a file whose commit is on its way. */
+/* Entries carry a node where that saves the kernel a LOOKUP: not where names are not believed, not for a file
+ * whose commit is on its way, and not in the past, where a listing knows no modes of today. */
 static void emit_node(struct filling *filling, enum node_step how, struct bytes raw,
                       const struct fs_file *file, struct kernel_entry *entry)
 {
@@ -296,7 +296,7 @@ static void emit_node(struct filling *filling, enum node_step how, struct bytes 
     struct node *parent = filling->dir->node;
     struct node *old = node_find(&op->fs->nodes, parent, parent->kind, how, raw, parent->revision);
     entry->attr = file->attr;
-    if (!filling->plus || (old && (old->commits || old->pending || old->handle_count)))
+    if (!filling->plus || parent->kind == NODE_PAST || (old && (old->commits || old->pending || old->handle_count)))
         return;
     struct node *node = op_entry_node(op, parent, how, raw, file);
     entry->entry_timeout_ns = cache_entry_timeout(op->fs, node, filling->read);

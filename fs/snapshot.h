@@ -1,6 +1,12 @@
 /* The past: .snapshot/REV in every directory of the live tree. Resolved by name, never listed,
  * read-only. Nodes: .snapshot is NODE_SNAPSHOTS below its directory; REV is NODE_PAST below that, and
- * stands for the directory at that revision. */
+ * stands for the directory at that revision.
+ *
+ * What is closed today is closed in the past: the mode of an entry there is that of the past AND that of
+ * what stands at the same key today, if that is of the same type; of what is gone today it is the past's
+ * alone. Owners stay those of the past. So contents, links and names are cached for good, attributes never
+ * beyond the walk that brought them (no note reaches the past's nodes when a mode changes today), and a
+ * listing brings none along. */
 #ifndef FS_SNAPSHOT_H
 #define FS_SNAPSHOT_H
 

@@ -82,6 +82,34 @@ refuses "no such file" ls "$mnt/.snapshot/nonsense"
 cp -a "$mnt/.snapshot/$at/app" "$mnt/restored"
 diff -r --no-dereference "$work/at/$at" "$mnt/restored" || wrong "restored by cp -a"
 
+# What is closed today is closed in the past, for whom it is closed today; ls -l says what stat says.
+stop_mount
+chmod 755 "$work"
+start_mount -o allow_other
+plain() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+if optional setpriv; then
+    mkdir "$mnt/open" "$mnt/open/folder"
+    for name in file folder/file gone; do echo "$name" >"$mnt/open/$name"; done
+    past=$mnt/.snapshot/$(revision)/open
+    for name in file folder/file gone; do is "$name" "$(plain cat "$past/$name")" "$name of the past"; done
+    chmod 600 "$mnt/open/file"
+    chmod 700 "$mnt/open/folder"
+    rm "$mnt/open/gone"
+    refuses 'permission denied' plain cat "$past/file"
+    refuses 'permission denied' plain cat "$past/folder/file"
+    refuses 'permission denied' plain ls "$past/folder"
+    at=${past%/open}
+    refuses 'permission denied' plain cat "$mnt/open/.snapshot/${at##*/}/folder/file"
+    is gone "$(plain cat "$past/gone")" "a file that is gone today"
+    is file "$(cat "$past/file")" "the file, for root"
+    is '-rw------- file drwx------ folder -rw-r--r-- gone' \
+        "$(echo $(ls -l "$past" | awk 'NR > 1 { print substr($1, 1, 10), $NF }'))" "what ls -l shows"
+    is '600 700 644' "$(echo $(stat -c %a "$past/file" "$past/folder" "$past/gone"))" "what stat shows"
+    chmod 644 "$mnt/open/file"
+    is file "$(plain cat "$past/file")" "the file, opened again"
+    rm -r "$mnt/open"
+fi
+
 # Forgetting: what lies before the compaction is gone, what is after is not.
 middle=$(ls "$work"/at/*.names | sed -n "$((looks / 6 + 2))p")
 middle=$(basename "$middle" .names)

@@ -607,6 +607,44 @@ static void test_the_past(void **state)
     assert_int_equal(missing(mount, past, ".snapshot"), ENOENT);
 }
 
+static mode_t mode_of(struct sim_mount *mount, uint64_t parent, const char *name)
+{
+    found(mount, parent, name);
+    return mount->attr.st_mode;
+}
+
+/* What is closed today is closed in the past; what is gone today is as it was. */
+static void test_today_closes_the_past(void **state)
+{
+    struct sim_mount *mount = *state;
+    char name[24];
+    kv_direct_other_put(&mount->direct, "/d/f", "1");
+    kv_direct_other_put(&mount->direct, "/d/g", "1");
+    kv_rev then = kv_direct_other_put(&mount->direct, "/d/sub/x", "1");
+    uint64_t d = found(mount, NODE_ROOT, "d"), f = found(mount, d, "f");
+    assert_int_equal(change_mode(mount, f, 0600), 0);
+    assert_int_equal(change_mode(mount, found(mount, d, "sub"), 0700), 0);
+    assert_int_equal(change_mode(mount, found(mount, d, "g"), 0777), 0);
+    snprintf(name, sizeof(name), "%lld", (long long)then);
+    uint64_t past = found(mount, found(mount, d, ".snapshot"), name);
+    uint64_t past_f = found(mount, past, "f");
+    assert_int_equal(mount->attr.st_mode, S_IFREG | 0600);
+    assert_int_equal(mode_of(mount, past, "sub"), S_IFDIR | 0700);
+    assert_int_equal(mode_of(mount, past, "g"), S_IFREG | 0644);        /* never opened further */
+    assert_int_equal(change_mode(mount, f, 0640), 0);
+    assert_int_equal(sim_getattr(mount, past_f, P1), 0);
+    assert_int_equal(mount->attr.st_mode, S_IFREG | 0640);
+    assert_int_equal(change_mode(mount, d, 0710), 0);                   /* the revision's own */
+    assert_int_equal(sim_getattr(mount, past, P1), 0);
+    assert_int_equal(mount->attr.st_mode, S_IFDIR | 0710);
+    kv_direct_other_put(&mount->direct, "/d/f/below", "1");             /* f's value is in "f/%@" today */
+    assert_int_equal(mode_of(mount, past, "f"), S_IFREG | 0640);
+    kv_direct_other_delete(&mount->direct, "/d/f");                     /* a directory stands there */
+    assert_int_equal(mode_of(mount, past, "f"), S_IFREG | 0644);
+    kv_direct_other_delete(&mount->direct, "/d/g");
+    assert_int_equal(mode_of(mount, past, "g"), S_IFREG | 0644);
+}
+
 static void test_names_of_the_past(void **state)
 {
     struct sim_mount *mount = *state;
@@ -748,7 +786,8 @@ int main(void)
         TEST(rename_files), TEST(rename_directories), TEST(rename_keeps_the_parent),
         TEST(modes_die_with_their_key), TEST(times), TEST(xattrs),
         TEST(listing_with_names_coming_and_going), TEST(what_a_listing_shows),
-        TEST(the_past), TEST(names_of_the_past), TEST(control_files),
+        TEST(the_past), TEST(today_closes_the_past),
+        TEST(names_of_the_past), TEST(control_files),
         TEST(errors_of_the_cluster), TEST(stale_nodes), TEST(timeouts),
         TEST(a_lookup_that_was_not_taken),
     };
