@@ -11,6 +11,7 @@
 
 #include "fs/beneath.h"
 #include "proto/base/mem.h"
+#include "proto/base/rand.h"
 
 struct way {
     const char *name;
@@ -32,9 +33,11 @@ struct fixture {
 
 static void make_tree(const char *folder)
 {
-    char *command = mem_xformat("cd '%s' && mkdir -p in/a/b out/b && echo 1 >in/a/b/file && echo 1 >out/b/file && "
-                                "ln -s ../out in/away && ln -s \"$PWD/out\" in/far && ln -s a in/near && "
-                                "ln -s ../../../out/b/file in/a/b/link && ln -s /proc/self/root in/magic",
+    char *command = mem_xformat("cd '%s' && mkdir -p in/a/b out/b && "
+                                "echo 1 >in/a/b/file && echo 1 >out/b/file && "
+                                "ln -s ../out in/away && ln -s \"$PWD/out\" in/far && "
+                                "ln -s a in/near && ln -s ../../../out/b/file in/a/b/link && "
+                                "ln -s /proc/self/root in/magic",
                                 folder);
     assert_int_equal(system(command), 0);
     free(command);
@@ -131,6 +134,70 @@ static void test_found(void **state)
     }
 }
 
+/* ---- drawn paths, against what lstat says of each directory on the way ---- */
+
+#define DRAWN_PATHS 5000
+
+static void draw_path(struct rand *rand, char *to, size_t room)
+{
+    static const char *const names[] = {"a", "a", "b", "b", "a", "b", "file", "link", "near", "away", "far",
+                                        "none", "..", ".", "", "out"};
+    size_t size = 0, count = 1 + rand_below(rand, 4);
+    for (size_t i = 0; i < count; i++)
+        size += (size_t)snprintf(to + size, room - size, "%s%s", i ? "/" : "",
+                                 names[rand_below(rand, sizeof(names) / sizeof(*names))]);
+}
+
+/* What the path leads to if every name is a plain one and all but the last are directories; else 0. */
+static ino_t lies_at(const struct fixture *fixture, const char *path)
+{
+    char step[256] = "";
+    struct stat attr = {.st_mode = S_IFDIR};
+    for (const char *name = path;; name += strcspn(name, "/") + 1) {
+        size_t size = strcspn(name, "/");
+        bool is_dots = size <= 2 && strncmp(name, "..", size) == 0;
+        snprintf(step, sizeof(step), "%.*s", (int)(name + size - path), path);
+        if (is_dots || !S_ISDIR(attr.st_mode) ||
+            fstatat(fixture->root, step, &attr, AT_SYMLINK_NOFOLLOW) != 0)
+            return 0;
+        if (name[size] == 0)
+            return attr.st_ino;
+    }
+}
+
+static ino_t reached(const struct fixture *fixture, const struct way *way, const char *path)
+{
+    struct beneath beneath = BENEATH_NONE;
+    struct stat attr = {0};
+    int fd = -1;
+    if (way->open(fixture->root, path, &beneath) != 0)
+        return 0;
+    if (way->find(&beneath, &fd) == 0) {
+        assert_int_equal(fstat(fd, &attr), 0);
+        close(fd);
+    }
+    beneath_close(&beneath);
+    return attr.st_ino;
+}
+
+static void test_drawn(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rand rand;
+    char path[64];
+    int found = 0;
+    rand_init(&rand, 1);
+    for (int i = 0; i < DRAWN_PATHS; i++) {
+        draw_path(&rand, path, sizeof(path));
+        ino_t wanted = lies_at(fixture, path);
+        found += wanted != 0;
+        for (size_t way = 0; way < 2; way++)
+            if (reached(fixture, &ways[way], path) != wanted)
+                fail_msg("\"%s\" %s", path, ways[way].name);
+    }
+    assert_true(found > DRAWN_PATHS / 20);
+}
+
 /* A directory is a link by the time that what lies in it is to be changed. */
 static void test_replaced(void **state)
 {
@@ -173,7 +240,8 @@ static int look_below_mount(const struct fixture *fixture)
         return 1;
     for (size_t i = 0; i < 2; i++) {
         struct beneath beneath = BENEATH_NONE;
-        if (ways[i].open(root, "a/b/file", &beneath) != EXDEV || ways[i].open(root, "a/x", &beneath) != EXDEV)
+        if (ways[i].open(root, "a/b/file", &beneath) != EXDEV ||
+            ways[i].open(root, "a/x", &beneath) != EXDEV)
             return 2;
         if (ways[i].open(root, "a", &beneath) != 0 || ways[i].find(&beneath, &fd) != EXDEV)
             return 3;
@@ -201,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_refused, fixture_up, fixture_down),
         cmocka_unit_test_setup_teardown(test_found, fixture_up, fixture_down),
+        cmocka_unit_test_setup_teardown(test_drawn, fixture_up, fixture_down),
         cmocka_unit_test_setup_teardown(test_replaced, fixture_up, fixture_down),
         cmocka_unit_test_setup_teardown(test_other_device, fixture_up, fixture_down),
         cmocka_unit_test_setup_teardown(test_mount_on_top, fixture_up, fixture_down),
