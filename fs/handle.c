@@ -178,7 +178,7 @@ static void handle_free(struct handle *handle)
     staging_release(&handle->staging);
     content_unref(handles, handle->content);
     buf_release(&handle->key);
-    buf_release(&handle->unsettled);
+    attempt_close(&handle->attempt);
     save_release(&handle->save);
     arena_release(&handle->arena);
     handle_update_pins(node);
@@ -257,7 +257,7 @@ void handle_on_staged(struct handle *handle)
     struct fs *fs = handle->handles->fs;
     handle->touched = handle_now();
     handle->made_here = handle->refused = false;
-    handle->has_unsettled = handle->conflict_kept = false;
+    handle->conflict_kept = false;
     count_staged(handle);
     handle_update_pins(handle->node);
     if (handle->removed || handle->id == 0)

@@ -16,6 +16,7 @@
 #ifndef FS_HANDLE_INTERNAL_H
 #define FS_HANDLE_INTERNAL_H
 
+#include "fs/attempt.h"
 #include "fs/handle.h"
 #include "fs/process.h"
 #include "fs/staging.h"
@@ -125,8 +126,7 @@ struct handle {
     struct list waiting;                    /* ops: for the save in flight */
     struct list queued;                     /* ops: for the one after it */
     struct list awaiting;                   /* ops: until the saves begun by RELEASE have ended */
-    struct buf unsettled;                   /* content of an attempt that may have happened */
-    bool has_unsettled;
+    struct attempt attempt;                 /* open: what is frozen may have been saved */
     bool conflict_kept;
     bool released;
     bool awaited;                           /* node->commits counts it */

@@ -25,6 +25,7 @@ EXTRA_DIST += fs/README.md
 
 # open files, locks, and telling the kernel to forget
 libfs_a_SOURCES += \
+	fs/attempt.c fs/attempt.h \
 	fs/conflict.c \
 	fs/content.c \
 	fs/handle.c fs/handle.h fs/handle_attr.c fs/handle_internal.h \

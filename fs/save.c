@@ -14,6 +14,10 @@
  *        save_on_loaded|  |save_on_seen <- save_look_again
  *
  * A handle that made its name (node->pending) saves by creating it, under the rules of tree.h.
+ *
+ * When the outcome of a txn is not known its list stays frozen, and the next save first finds out what
+ * became of it (attempt.h): what happened is saved; what may happen yet is tried again as it was; what
+ * never happens any more becomes one list with what was written since.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -28,6 +32,8 @@
 static void save_build(struct handle *handle);
 static void save_look_again(struct handle *handle);
 static void save_look_now(struct handle *handle);
+static void save_rebase(struct handle *handle);
+static void save_settle(struct handle *handle, kv_rev revision);
 static void save_end(struct handle *handle, enum err_code code);
 
 static struct handle *handle_of_save(struct fs_op *op)
@@ -89,7 +95,7 @@ static void save_go(struct handle *handle)
     struct save *save = &handle->save;
     handle->node->saver = handle;
     handle->appended = 0;
-    if (!save->only_creates)
+    if (!save->only_creates && !handle->attempt.is_open)
         staging_freeze(&handle->staging);
     arena_clear(&save->op.arena);
     save->op.node = handle->node;
@@ -99,7 +105,7 @@ static void save_go(struct handle *handle)
     save->until_ms = fs_now_ms() + handle->handles->fs->options.timeo_ms;
     save_set_newest(save, &handle->file);
     save_set_newest_content(save, handle->content ? blob_ref(handle->content->blob) : NULL);
-    if ((handle->moved || handle->has_unsettled || is_behind(handle)) && !save->creates)
+    if ((handle->moved || handle->attempt.is_open || is_behind(handle)) && !save->creates)
         save_look_now(handle);
     else
         save_build(handle);
@@ -145,21 +151,8 @@ static void save_set_content(struct handle *handle, struct bytes key)
     struct save *save = &handle->save;
     buf_assign(&handle->key, key);
     content_unref(handles, handle->content);
-    handle->content = content_get(handles, buf_bytes(&handle->key), save->newest.mod_revision);
+    handle->content = content_get(handles, buf_bytes(&handle->key), handle->file.mod_revision);
     content_fill(handles, handle->content, blob_copy(buf_bytes(&save->content)));
-}
-
-/* The attempt whose answer was lost did happen, and value is what it left. */
-static void save_settle(struct handle *handle, struct bytes value)
-{
-    struct save *save = &handle->save;
-    buf_assign(&save->content, value);
-    handle_set_file(handle, &save->newest);
-    save_set_content(handle, op_key(&save->op, handle->node));
-    cache_own_change(handle->handles->fs, handle->node, &handle->file);
-    staging_saved(&handle->staging, buf_bytes(&save->content));
-    handle->has_unsettled = handle->moved = false;
-    save_end(handle, ERR_OK);
 }
 
 /* Reads what stands now, to replay the list on it. */
@@ -176,11 +169,6 @@ static void save_on_loaded(struct fs_op *op, enum err_code code)
         return;
     }
     struct bytes value = range->items[0].value;
-    if (handle->has_unsettled && bytes_equal(value, buf_bytes(&handle->unsettled))) {
-        save_settle(handle, value);
-        return;
-    }
-    handle->has_unsettled = false;
     save_set_newest_content(&handle->save, blob_copy(value));
     save_build(handle);
 }
@@ -298,13 +286,18 @@ static void save_build(struct handle *handle)
 
 /* ---- it is saved ---- */
 
-static void note_own(struct node *node, const struct save *save, kv_rev made)
+/* The version made was written here; right after base, which is 0 when it is not known. */
+static void note_own(struct node *node, kv_rev base, kv_rev made)
 {
-    bool from_known = !save->creates && !save->last_wins;
-    if (!from_known)
+    if (node->own_last > made) {            /* it is found out later that it was */
+        if (node->own_first == made && base)
+            node->own_first = base;
+        return;
+    }
+    if (!base)
         node->own_first = made;
-    else if (node->own_last != save->newest.mod_revision)
-        node->own_first = save->newest.mod_revision;
+    else if (node->own_last != base)
+        node->own_first = base;
     node->own_last = made;
 }
 
@@ -339,6 +332,25 @@ static void save_update_file(struct handle *handle, const struct kv_item *item)
         attr->st_atim = layout_timespec(save->meta.atime);
 }
 
+/* The frozen list is saved, in save->content. What was kept apart from it because that was not known is to
+ * be saved now. */
+static void save_on_saved(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    bool was_open = handle->attempt.is_open;
+    attempt_close(&handle->attempt);
+    staging_saved(&handle->staging, buf_bytes(&save->content));
+    if (!was_open || !staging_is_live(&handle->staging)) {
+        save_end(handle, ERR_OK);
+        return;
+    }
+    staging_freeze(&handle->staging);
+    bool is_base = save->newest.mod_revision == handle->file.mod_revision;
+    save_set_newest_content(save, is_base ? blob_ref(handle->content->blob) : NULL);
+    save->creates = save->last_wins = false;
+    save_rebase(handle);
+}
+
 static void save_succeed(struct handle *handle)
 {
     struct save *save = &handle->save;
@@ -347,7 +359,8 @@ static void save_succeed(struct handle *handle)
     const struct kv_item *item = tree_item(&save->op, save->read_index);
     CHECK(item);
     if (save->puts_content)
-        note_own(node, save, item->mod_revision);
+        note_own(node, save->creates || save->last_wins ? 0 : save->newest.mod_revision,
+                 item->mod_revision);
     save_update_file(handle, item);
     handle->store_revision = save->op.kv.revision;
     if (save->puts_content) {
@@ -360,8 +373,9 @@ static void save_succeed(struct handle *handle)
     node->pending = false;
     cache_own_change(fs, node, &save->newest);
     if (!save->only_creates)
-        staging_saved(&handle->staging, buf_bytes(&save->content));
-    save_end(handle, ERR_OK);
+        save_on_saved(handle);
+    else
+        save_end(handle, ERR_OK);
 }
 
 static void save_on_committed(struct fs_op *op, enum err_code code)
@@ -373,10 +387,8 @@ static void save_on_committed(struct fs_op *op, enum err_code code)
         return;
     }
     if (code != ERR_OK) {
-        if (err_kind(code) == ERR_KIND_UNKNOWN && save->puts_content) {
-            buf_assign(&handle->unsettled, buf_bytes(&save->content));
-            handle->has_unsettled = true;
-        }
+        if (err_kind(code) == ERR_KIND_UNKNOWN && save->puts_content && !save->only_creates)
+            attempt_note(&handle->attempt, save, op->kv.txn.success[save->read_index].range.key);
         save_end(handle, code);
         return;
     }
@@ -392,6 +404,7 @@ static void save_on_removed(struct handle *handle)
 {
     conflict_keep(handle->handles, handle);
     handle_on_removed(handle->handles->fs, handle->node);
+    attempt_close(&handle->attempt);
     staging_thaw(&handle->staging);
     save_end(handle, ERR_OK);
 }
@@ -408,10 +421,8 @@ static void save_rebase(struct handle *handle)
     struct save *save = &handle->save;
     enum staging_kind kind = handle->staging.frozen.kind;
     bool is_base = save->newest.mod_revision == handle->file.mod_revision;
-    if (handle->has_unsettled) {
-        save_load(handle);
-    } else if (kind == STAGING_NONE || kind == STAGING_REPLACE || is_base) {
-        save->last_wins = !is_base || kind == STAGING_REPLACE;
+    if (kind == STAGING_NONE || kind == STAGING_REPLACE || is_base) {
+        save->last_wins = (!is_base || kind == STAGING_REPLACE) && !handle->attempt.is_open;
         save_build(handle);
     } else if (kind == STAGING_APPEND ||
                (kind == STAGING_IN_PLACE && (is_own_history(handle) || handle->moved))) {
@@ -435,7 +446,69 @@ static void save_on_seen(struct fs_op *op, enum err_code code)
     }
     handle->store_revision = op->kv.revision;
     save_set_newest(&handle->save, &op->file);
-    save_rebase(handle);
+    if (handle->attempt.is_open)
+        save_settle(handle, handle->attempt.creates ? op->file.create_revision
+                                                    : handle->store_revision);
+    else
+        save_rebase(handle);
+}
+
+/* ---- an attempt whose outcome was not known ---- */
+
+/* It made this version; what stands may be newer. */
+static void save_set_attempted(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    const struct attempt *attempt = &handle->attempt;
+    struct fs_file file = save->newest;
+    if (file.mod_revision != attempt->high) {
+        file.mod_revision = attempt->high;
+        file.create_revision = attempt->creates ? attempt->high : attempt->create_revision;
+        file.attr.st_size = (off_t)attempt->content.size;
+    }
+    handle_set_file(handle, &file);
+    buf_assign(&save->content, buf_bytes(&attempt->content));
+    save_set_content(handle, buf_bytes(&attempt->key));
+}
+
+static void save_on_happened(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    struct node *node = handle->node;
+    struct attempt *attempt = &handle->attempt;
+    save_set_attempted(handle);
+    note_own(node, attempt->last_wins ? 0 : attempt->base, attempt->high);
+    cache_own_change(handle->handles->fs, node, &save->newest);
+    save_on_saved(handle);
+}
+
+/* What was written since joins the list. */
+static void save_on_never(struct handle *handle)
+{
+    attempt_close(&handle->attempt);
+    staging_thaw(&handle->staging);
+    if (!handle->save.only_creates)
+        staging_freeze(&handle->staging);
+}
+
+static void save_on_settled(struct fs_op *op, enum err_code code)
+{
+    struct handle *handle = handle_of_save(op);
+    enum attempt_outcome outcome = handle->attempt.outcome;
+    if (code != ERR_OK) {
+        save_end(handle, code);
+    } else if (outcome == ATTEMPT_HAPPENED) {
+        save_on_happened(handle);
+    } else {
+        if (outcome == ATTEMPT_NEVER)
+            save_on_never(handle);
+        save_rebase(handle);
+    }
+}
+
+static void save_settle(struct handle *handle, kv_rev revision)
+{
+    attempt_settle(&handle->attempt, &handle->save.op, revision, save_on_settled);
 }
 
 /* ---- a name that was to be made ---- */
@@ -468,11 +541,13 @@ static void save_adopt(struct handle *handle)
     handle->content = NULL;
     save_set_newest_content(save, NULL);
     bool is_ours = told->st_ino == save->newest.attr.st_ino;
+    if (!is_ours && handle->attempt.is_open)
+        save_on_never(handle);
     told->st_ino = save->newest.attr.st_ino;
     if (save->only_creates)
         save_end(handle, ERR_OK);
-    else if (is_ours && handle->has_unsettled)
-        save_load(handle);
+    else if (is_ours && handle->attempt.is_open)
+        save_settle(handle, save->newest.create_revision);
     else if (!is_ours && (handle->staging.frozen.kind == STAGING_IN_PLACE ||
                           handle->staging.frozen.kind == STAGING_FIXED))
         save_end(handle, ERR_CONFLICT);
@@ -527,11 +602,12 @@ static void save_give_up_name(struct handle *handle)
     node_remove(&handle->handles->fs->nodes, handle->node);
 }
 
-/* The list is whole again; who was not told, and will not be, finds the bytes among the conflicts. */
+/* The list is whole again, unless it may have been saved; who was not told, and will not be, finds the bytes among the conflicts. */
 static void save_fail(struct handle *handle, enum err_code code)
 {
     bool told = !list_is_empty(&handle->waiting);
-    staging_thaw(&handle->staging);
+    if (!handle->attempt.is_open)
+        staging_thaw(&handle->staging);
     if (told)
         handle->refused = true;
     if ((code == ERR_CONFLICT || (handle->released && !told)) && !handle->conflict_kept) {
@@ -579,7 +655,7 @@ static void save_end(struct handle *handle, enum err_code code)
         node->saver = NULL;
     save_set_newest_content(save, NULL);
     buf_release(&save->content);
-    if (handle->staging.is_frozen)
+    if (handle->staging.is_frozen && !save->only_creates)
         save_fail(handle, code);
     if (code != ERR_OK && handle->released && node->pending)
         save_give_up_name(handle);

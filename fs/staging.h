@@ -9,7 +9,7 @@
  *
  * A list that begins with truncate to 0 depends on no base: it is kept as its view alone. A list may
  * be frozen while it is being saved; what is written meanwhile gathers in a second list, and both
- * become one again when saving fails.
+ * become one again when saving fails. While it is not known whether it was saved it stays frozen.
  *
  * Attribute changes (mode, owner, times, xattrs) stand beside the operations and are saved with them.
  *
