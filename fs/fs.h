@@ -81,6 +81,7 @@ struct fs {
     int64_t status_ms;
     bool stopping;
     uint64_t requests, errors;          /* since the mount; shown by .fs/status */
+    uint32_t renames;                   /* op_rename.c: txns in flight */
     struct handles *handles;            /* handle.c: every open file, and what hangs on them */
     struct fs_locks_table *locks;       /* op_lock.c */
     struct notify *notify;              /* notify.c */

@@ -179,6 +179,7 @@ static void handle_free(struct handle *handle)
     content_unref(handles, handle->content);
     buf_release(&handle->key);
     attempt_close(&handle->attempt);
+    moves_release(&handle->moves);
     save_release(&handle->save);
     arena_release(&handle->arena);
     handle_update_pins(node);
@@ -410,11 +411,24 @@ void handle_on_removed(struct fs *fs, struct node *node)
     handle_update_pins(node);
 }
 
-void handle_on_moved(struct fs *fs, struct node *node)
+/* Of all nodes that stand there, not of the current one alone. */
+static bool is_at_or_below(const struct node *node, const struct node *parent, enum node_step how,
+                           struct bytes name)
 {
-    (void)fs;
-    LIST_FOR_EACH(link, &node->handles)
-        container_of(link, struct handle, of_node)->moved = true;
+    for (; node && node->kind == NODE_LIVE && !node->removed; node = node->parent)
+        if (node->parent == parent && node->step == how && bytes_equal(node_name(node), name))
+            return true;
+    return false;
+}
+
+void handle_on_moving(struct fs *fs, const struct node *parent, enum node_step how, struct bytes name,
+                      kv_rev revision)
+{
+    LIST_FOR_EACH(link, &fs->handles->all) {
+        struct handle *handle = container_of(link, struct handle, all);
+        if (handle->writable && !handle->removed && is_at_or_below(handle->node, parent, how, name))
+            moves_note(handle, revision);
+    }
 }
 
 void handle_on_attr(struct fs *fs, struct node *node, const struct fs_file *file)

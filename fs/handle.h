@@ -60,9 +60,11 @@ bool handle_await_commits(struct fs_op *op, struct node *node, op_step step);
 /* The file at node has been removed, or replaced by a rename: handles keep their content, and show
  * st_nlink 0; what they write stays here. Called after the txn, before its answer. */
 void handle_on_removed(struct fs *fs, struct node *node);
-/* The node has been renamed by this mount (its key differs now): its writing handles go on there. Call it
- * after node_move. */
-void handle_on_moved(struct fs *fs, struct node *node);
+/* This mount has renamed what stands at (parent, how, name), at revision: the writing handles there and
+ * below it go on at their new keys. Called before node_move and node_exchange (for both places). While such
+ * a txn is in flight fs->renames counts it, so that nobody takes a file for gone that only has moved. */
+void handle_on_moving(struct fs *fs, const struct node *parent, enum node_step how, struct bytes name,
+                      kv_rev revision);
 /* Attributes of the node changed by a SETATTR that was not staged: pinned handles show the new owner,
  * mode and times. */
 void handle_on_attr(struct fs *fs, struct node *node, const struct fs_file *file);

@@ -18,6 +18,7 @@
 
 #include "fs/attempt.h"
 #include "fs/handle.h"
+#include "fs/moves.h"
 #include "fs/process.h"
 #include "fs/staging.h"
 #include "fs/tree.h"
@@ -98,7 +99,6 @@ struct handle {
     int flags;                              /* of open(2) */
     bool readable, writable;
     bool removed;                           /* its file is gone: what is written stays here */
-    bool moved;                             /* renamed by this mount since it was based */
     bool made_here;                         /* by CREATE with O_EXCL, not written yet */
     struct process opener;
     uint64_t number;                        /* handles->opened */
@@ -126,6 +126,7 @@ struct handle {
     struct list waiting;                    /* ops: for the save in flight */
     struct list queued;                     /* ops: for the one after it */
     struct list awaiting;                   /* ops: until the saves begun by RELEASE have ended */
+    struct moves moves;                     /* since it was based */
     struct attempt attempt;                 /* open: what is frozen may have been saved */
     bool conflict_kept;
     bool released;

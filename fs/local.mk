@@ -29,6 +29,7 @@ libfs_a_SOURCES += \
 	fs/conflict.c \
 	fs/content.c \
 	fs/handle.c fs/handle.h fs/handle_attr.c fs/handle_internal.h \
+	fs/moves.c fs/moves.h \
 	fs/notify.c fs/notify.h \
 	fs/op_file.c \
 	fs/op_lock.c fs/op_lock.h \

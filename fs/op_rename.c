@@ -147,6 +147,7 @@ static void rename_commit(struct fs_op *op)
         .from = rename->from, .to = rename->to, .exchange = rename->exchange,
         .replace = !rename->exchange && !rename->no_replace,
         .value_only = !is_directory && !(rename->exchange && rename->target_is_directory)});
+    op->fs->renames++;
     tree_submit(&tree, rename_on_committed);
 }
 
@@ -169,7 +170,9 @@ static void rename_done(struct fs_op *op)
     struct node *target = node_find(nodes, op->new_parent, NODE_LIVE, op->new_how, op->new_raw, 0);
     if (op->node != op->new_parent && !rename->exchange)
         tree_parent_kept(op, op->node);
+    handle_on_moving(op->fs, op->node, op->how, op->raw, op->kv.revision);
     if (rename->exchange) {
+        handle_on_moving(op->fs, op->new_parent, op->new_how, op->new_raw, op->kv.revision);
         node_exchange(nodes, op->node, op->raw, op->how, op->new_parent, op->new_raw, op->new_how);
         told_moved(target, op->kv.revision);
     } else {
@@ -180,15 +183,12 @@ static void rename_done(struct fs_op *op)
         node_move(nodes, op->node, op->raw, op->how, op->new_parent, op->new_raw, op->new_how);
     }
     told_moved(source, op->kv.revision);
-    if (source)
-        handle_on_moved(op->fs, source);
-    if (rename->exchange && target)
-        handle_on_moved(op->fs, target);
     op_answer_errno(op, 0);
 }
 
 static void rename_on_committed(struct fs_op *op, enum err_code code)
 {
+    op->fs->renames--;
     bool lost = code == ERR_NOT_FOUND || code == ERR_EXISTS ||
                 (code == ERR_OK && !op->kv.result.txn.succeeded);
     if (lost)

@@ -13,6 +13,8 @@
  *                      ^  ^                     |
  *        save_on_loaded|  |save_on_seen <- save_look_again
  *
+ * A file that this mount has renamed is followed to its new key (moves.h).
+ *
  * A handle that made its name (node->pending) saves by creating it, under the rules of tree.h.
  *
  * When the outcome of a txn is not known its list stays frozen, and the next save first finds out what
@@ -105,7 +107,7 @@ static void save_go(struct handle *handle)
     save->until_ms = fs_now_ms() + handle->handles->fs->options.timeo_ms;
     save_set_newest(save, &handle->file);
     save_set_newest_content(save, handle->content ? blob_ref(handle->content->blob) : NULL);
-    if ((handle->moved || handle->attempt.is_open || is_behind(handle)) && !save->creates)
+    if ((handle->moves.count || handle->attempt.is_open || is_behind(handle)) && !save->creates)
         save_look_now(handle);
     else
         save_build(handle);
@@ -366,7 +368,7 @@ static void save_succeed(struct handle *handle)
     if (save->puts_content) {
         handle_set_file(handle, &save->newest);
         save_set_content(handle, op_key(&save->op, node));
-        handle->moved = false;
+        moves_forget(&handle->moves, item->mod_revision);
     } else {
         handle_on_attr(fs, node, &save->newest);
     }
@@ -416,16 +418,32 @@ static bool is_own_history(const struct handle *handle)
            handle->file.mod_revision >= node->own_first;
 }
 
+static void save_on_moved(struct fs_op *op, enum err_code code)
+{
+    struct handle *handle = handle_of_save(op);
+    if (code != ERR_OK) {
+        save_end(handle, code);
+        return;
+    }
+    if (handle->file.mod_revision == handle->save.newest.mod_revision)
+        handle_set_file(handle, &handle->save.newest);
+    save_rebase(handle);
+}
+
 static void save_rebase(struct handle *handle)
 {
     struct save *save = &handle->save;
     enum staging_kind kind = handle->staging.frozen.kind;
     bool is_base = save->newest.mod_revision == handle->file.mod_revision;
+    if (moves_are_due(&handle->moves, handle->store_revision)) {
+        moves_follow(handle, save_on_moved);
+        return;
+    }
     if (kind == STAGING_NONE || kind == STAGING_REPLACE || is_base) {
         save->last_wins = (!is_base || kind == STAGING_REPLACE) && !handle->attempt.is_open;
         save_build(handle);
     } else if (kind == STAGING_APPEND ||
-               (kind == STAGING_IN_PLACE && (is_own_history(handle) || handle->moved))) {
+               (kind == STAGING_IN_PLACE && is_own_history(handle))) {
         save_set_newest_content(save, NULL);
         save_build(handle);
     } else {
@@ -433,11 +451,28 @@ static void save_rebase(struct handle *handle)
     }
 }
 
+/* It is not gone, or may not be: a rename of this mount is on its way, or took it away while it was looked
+ * for. */
+static bool save_awaits_move(struct handle *handle)
+{
+    struct save *save = &handle->save;
+    struct fs *fs = handle->handles->fs;
+    struct bytes seen = op_join(&save->op, save->op.directory, save->op.base);
+    if (!bytes_equal(seen, op_key(&save->op, save->op.stat_node)))
+        save_look_now(handle);
+    else if (fs->renames && !fs->stopping)
+        fs_timer_set(fs, &save->again, BUSY_MS);
+    else
+        return false;
+    return true;
+}
+
 static void save_on_seen(struct fs_op *op, enum err_code code)
 {
     struct handle *handle = handle_of_save(op);
     if (code == ERR_NOT_FOUND) {
-        save_on_removed(handle);
+        if (!save_awaits_move(handle))
+            save_on_removed(handle);
         return;
     }
     if (code != ERR_OK) {
@@ -477,8 +512,11 @@ static void save_on_happened(struct handle *handle)
     struct node *node = handle->node;
     struct attempt *attempt = &handle->attempt;
     save_set_attempted(handle);
+    moves_forget(&handle->moves, attempt->high);
     note_own(node, attempt->last_wins ? 0 : attempt->base, attempt->high);
     cache_own_change(handle->handles->fs, node, &save->newest);
+    if (!staging_is_live(&handle->staging))
+        handle->store_revision = attempt->high;     /* the file is that version's */
     save_on_saved(handle);
 }
 
@@ -518,7 +556,7 @@ static void save_on_parent(struct fs_op *op, enum err_code code)
     struct handle *handle = handle_of_save(op);
     if (code == ERR_OK)
         save_build(handle);
-    else
+    else if (code != ERR_NOT_FOUND || !save_awaits_move(handle))
         save_end(handle, code);
 }
 

@@ -51,9 +51,11 @@ UNIT += tests/unit/test_op_file
 tests_unit_test_op_file_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_file_LDADD = $(SIM_MOUNT_LDADD)
 
-UNIT += tests/unit/test_attempt
+UNIT += tests/unit/test_attempt tests/unit/test_moves
 tests_unit_test_attempt_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_attempt_LDADD = $(SIM_MOUNT_LDADD)
+tests_unit_test_moves_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_moves_LDADD = $(SIM_MOUNT_LDADD)
 
 UNIT += tests/unit/test_kv_direct_watch
 tests_unit_test_kv_direct_watch_CFLAGS = $(UNIT_CFLAGS)

@@ -1,0 +1,271 @@
+/* A file that is open for writing is renamed by this mount, alone or with a folder above it: what was
+ * written goes to its new name. */
+#include "tests/unit/op_file_fixture.h"
+
+#include <linux/fs.h>
+
+static struct kernel_request rename_request(uint64_t from, const char *name, uint64_t to,
+                                            const char *new_name, int flags)
+{
+    return (struct kernel_request){.kind = KERNEL_RENAME, .node = from, .name = bytes_of_text(name),
+                                   .new_parent = to, .new_name = bytes_of_text(new_name),
+                                   .flags = flags, .pid = P3, .uid = 1000, .gid = 1000};
+}
+
+static int move(struct sim_mount *mount, const char *name, const char *new_name, int flags)
+{
+    struct kernel_request request = rename_request(NODE_ROOT, name, NODE_ROOT, new_name, flags);
+    return sim_mount_wait(mount, sim_mount_send(mount, &request));
+}
+
+static struct sim_call *begin_flush(struct sim_mount *mount, const struct sim_file *file)
+{
+    struct kernel_request flush = {.kind = KERNEL_FLUSH, .node = file->node, .pid = file->pid,
+                                   .has_handle = true, .handle = file->handle};
+    return sim_mount_send(mount, &flush);
+}
+
+/* "/d/s/NAME", open, with a write in place that is not saved. */
+static struct sim_file open_below(struct sim_mount *mount, const char *name, int flags)
+{
+    struct sim_file file;
+    uint64_t directory, sub, node;
+    char key[32];
+    snprintf(key, sizeof(key), "/d/s/%s", name);
+    kv_direct_other_put(&mount->direct, key, "0123456789");
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "d", &directory), 0);
+    assert_int_equal(sim_lookup(mount, directory, "s", &sub), 0);
+    assert_int_equal(sim_lookup(mount, sub, name, &node), 0);
+    assert_int_equal(sim_open(mount, node, flags, P1, &file), 0);
+    if (flags & O_TRUNC)
+        assert_int_equal(sim_truncate(mount, node, &file, 0, P1), 0);
+    assert_int_equal(sim_write(mount, &file, 2, "xx"), 0);
+    return file;
+}
+
+static struct sim_file open_file(struct sim_mount *mount, const char *name)
+{
+    struct sim_file file;
+    char key[32];
+    snprintf(key, sizeof(key), "/%s", name);
+    kv_direct_other_put(&mount->direct, key, "0123456789");
+    assert_int_equal(sim_open_path(mount, name, O_RDWR, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 2, "xx"), 0);
+    return file;
+}
+
+static void test_folder_above(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file in_place = open_below(mount, "a", O_RDWR);
+    struct sim_file append = open_below(mount, "b", O_RDWR | O_APPEND);
+    struct sim_file whole = open_below(mount, "c", O_RDWR | O_TRUNC);
+    assert_int_equal(move(mount, "d", "e", 0), 0);
+    assert_int_equal(move(mount, "e", "f", 0), 0);
+    assert_int_equal(sim_close(mount, &in_place), 0);
+    assert_int_equal(sim_close(mount, &append), 0);
+    assert_int_equal(sim_close(mount, &whole), 0);
+    assert_value(mount, "/f/s/a", "01xx456789");
+    assert_value(mount, "/f/s/b", "0123456789xx");
+    assert_value(mount, "/d/s/a", NULL);
+    assert_value(mount, "/e/s/b", NULL);
+    assert_value(mount, "/d/s/c", NULL);
+    assert_int_equal(conflicts_count(mount->fs), 0);
+}
+
+/* More writes than a list holds can be saved over their own base alone: a rename leaves it that. */
+static void test_fixed(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file = open_below(mount, "a", O_RDWR);
+    for (int i = 0; i < 5000; i++)
+        assert_int_equal(sim_write(mount, &file, i % 2 ? 0 : 8, "y"), 0);
+    assert_int_equal(move(mount, "d", "e", 0), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/e/s/a", "y1xx4567y9");
+}
+
+/* The handle goes on after its save, and after the next rename. */
+static void test_again_and_again(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file = open_file(mount, "f");
+    for (int i = 0; i < 4; i++) {
+        char from[] = {(char)('f' + i), 0}, to[] = {(char)('g' + i), 0}, key[] = {'/', to[0], 0};
+        assert_int_equal(move(mount, from, to, 0), 0);
+        assert_int_equal(sim_fsync(mount, &file), 0);
+        assert_value(mount, key, i == 0 ? "01xx456789" : i == 1 ? "zzxx456789" : "zzzz456789");
+        assert_int_equal(sim_write(mount, &file, i ? 2 : 0, "zz"), 0);
+    }
+    assert_int_equal(sim_close(mount, &file), 0);
+}
+
+/* What another host wrote, before the rename or after it, is not written over in place. */
+static void test_changed_elsewhere_too(void **state)
+{
+    struct sim_mount *mount = *state;
+    for (int after = 0; after < 2; after++) {
+        struct sim_file file = open_file(mount, "f");
+        if (!after)
+            kv_direct_other_put(&mount->direct, "/f", "theirs");
+        assert_int_equal(move(mount, "f", "g", 0), 0);
+        if (after)
+            kv_direct_other_put(&mount->direct, "/g", "theirs");
+        assert_int_equal(sim_close(mount, &file), -ESTALE);
+        assert_value(mount, "/g", "theirs");
+        assert_value(mount, "/f", NULL);
+        sim_mount_settle(mount);
+        assert_int_equal(conflicts_count(mount->fs), (size_t)after + 1);
+    }
+}
+
+/* Another handle of this mount has saved between: both have their bytes in the end. */
+static void test_two_handles(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file one = open_file(mount, "f"), two;
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR, P2, &two), 0);
+    assert_int_equal(sim_write(mount, &two, 8, "yy"), 0);
+    assert_int_equal(sim_close(mount, &two), 0);
+    assert_int_equal(move(mount, "f", "g", 0), 0);
+    assert_int_equal(sim_close(mount, &one), 0);
+    assert_value(mount, "/g", "01xx4567yy");
+}
+
+static void test_exchange(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file below = open_below(mount, "a", O_RDWR);
+    struct sim_file one = open_file(mount, "f"), two = open_file(mount, "g");
+    kv_direct_other_put(&mount->direct, "/e/s/a", "another");
+    assert_int_equal(sim_write(mount, &two, 4, "yy"), 0);
+    assert_int_equal(move(mount, "f", "g", RENAME_EXCHANGE), 0);
+    assert_int_equal(move(mount, "d", "e", RENAME_EXCHANGE), 0);
+    assert_int_equal(sim_close(mount, &one), 0);
+    assert_int_equal(sim_close(mount, &two), 0);
+    assert_int_equal(sim_close(mount, &below), 0);
+    assert_value(mount, "/g", "01xx456789");
+    assert_value(mount, "/f", "01xxyy6789");
+    assert_value(mount, "/e/s/a", "01xx456789");
+    assert_value(mount, "/d/s/a", "another");
+}
+
+/* The rename is committed first, and the save's txn, in flight behind it, is based on the old key. */
+static void test_save_behind_the_rename(void **state)
+{
+    struct sim_mount *mount = *state;
+    for (int above = 0; above < 2; above++) {
+        struct sim_file file = above ? open_below(mount, "a", O_RDWR) : open_file(mount, "f");
+        struct kernel_request request =
+            above ? rename_request(NODE_ROOT, "d", NODE_ROOT, "e", 0)
+                  : rename_request(NODE_ROOT, "f", NODE_ROOT, "g", 0);
+        mount->direct.hold_writes = true;
+        struct sim_call *rename = sim_mount_send(mount, &request);
+        struct sim_call *flush = begin_flush(mount, &file);
+        sim_mount_settle(mount);
+        mount->direct.hold_writes = false;
+        assert_int_equal(sim_mount_wait(mount, rename), 0);
+        assert_int_equal(sim_mount_wait(mount, flush), 0);
+        assert_value(mount, above ? "/e/s/a" : "/g", "01xx456789");
+        assert_value(mount, above ? "/d/s/a" : "/f", NULL);
+        sim_release(mount, &file);
+    }
+}
+
+/* The save looks for its file when it is at the new name already and the rename is not answered. */
+static void test_looked_for_before_the_answer(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file = open_file(mount, "f");
+    kv_direct_other_put(&mount->direct, "/f", "0123456789");    /* so that it has to look */
+    assert_int_equal(sim_fsync(mount, &file), -ESTALE);
+    assert_int_equal(sim_truncate(mount, file.node, &file, 0, P1), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "mine"), 0);
+    mount->direct.hold_reads = true;
+    struct sim_call *flush = begin_flush(mount, &file);
+    sim_mount_settle(mount);                                    /* refused: it looks */
+    mount->direct.hold_writes = true;
+    struct kernel_request request = rename_request(NODE_ROOT, "f", NODE_ROOT, "g", 0);
+    struct sim_call *rename = sim_mount_send(mount, &request);
+    sim_mount_settle(mount);
+    struct kv_op op = {.kind = KV_OP_RENAME,
+                       .rename = {.from = BYTES_LITERAL("/f"), .to = BYTES_LITERAL("/g")}};
+    struct kv_txn there = {.success = &op, .success_count = 1};
+    op.rename.to = BYTES_LITERAL("/aside");
+    kv_direct_other_txn(&mount->direct, &there);
+    mount->direct.hold_reads = false;
+    sim_mount_settle(mount);                                    /* nothing is there now */
+    op.rename.from = BYTES_LITERAL("/aside");
+    op.rename.to = BYTES_LITERAL("/f");
+    kv_direct_other_txn(&mount->direct, &there);
+    mount->direct.hold_writes = false;
+    assert_int_equal(sim_mount_wait(mount, rename), 0);
+    sim_mount_expire_timers(mount);
+    assert_int_equal(sim_mount_wait(mount, flush), 0);
+    assert_value(mount, "/g", "mine");
+    assert_value(mount, "/f", NULL);
+    assert_int_equal(conflicts_count(mount->fs), 1);            /* the one of before */
+    sim_release(mount, &file);
+}
+
+/* A name that nobody else knows yet, in a folder that is renamed. */
+static void test_pending_below(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file = open_below(mount, "a", O_RDWR), made;
+    uint64_t directory, sub;
+    assert_int_equal(sim_lookup(mount, NODE_ROOT, "d", &directory), 0);
+    assert_int_equal(sim_lookup(mount, directory, "s", &sub), 0);
+    struct kernel_request create = {.kind = KERNEL_CREATE, .node = directory, .pid = P1, .uid = 1000,
+                                    .gid = 1000, .name = BYTES_LITERAL("new"), .flags = O_RDWR | O_CREAT,
+                                    .mode = S_IFREG | 0644};
+    struct sim_call *call = sim_mount_send(mount, &create);
+    sim_mount_settle(mount);
+    made = (struct sim_file){call->answer.entry.node, call->answer.open.handle, O_RDWR, P1};
+    assert_int_equal(sim_mount_wait(mount, call), 0);
+    assert_int_equal(sim_write(mount, &made, 0, "mine"), 0);
+    assert_int_equal(move(mount, "d", "e", 0), 0);
+    assert_int_equal(sim_close(mount, &made), 0);
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_value(mount, "/e/new", "mine");
+    assert_value(mount, "/d/new", NULL);
+}
+
+/* The outcome of the save is not known when the file is renamed. */
+static void test_unknown_and_moved(void **state)
+{
+    struct sim_mount *mount = *state;
+    for (int happened = 0; happened < 2; happened++) {
+        struct sim_file file = open_file(mount, "f");
+        if (happened)
+            mount->direct.lose_answers = ERR_TIMEOUT;
+        else
+            mount->direct.refuse_writes = ERR_TIMEOUT;
+        mount->direct.lose_count = 1;
+        assert_int_equal(sim_fsync(mount, &file), -ETIMEDOUT);
+        mount->direct.refuse_writes = ERR_OK;
+        assert_int_equal(sim_write(mount, &file, 6, "yy"), 0);
+        assert_int_equal(move(mount, "f", "g", 0), 0);
+        assert_int_equal(sim_close(mount, &file), 0);
+        assert_value(mount, "/g", "01xx45yy89");
+        assert_value(mount, "/f", NULL);
+    }
+    assert_int_equal(conflicts_count(mount->fs), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_MOUNT(test_folder_above),
+        WITH_MOUNT(test_fixed),
+        WITH_MOUNT(test_again_and_again),
+        WITH_MOUNT(test_changed_elsewhere_too),
+        WITH_MOUNT(test_two_handles),
+        WITH_MOUNT(test_exchange),
+        WITH_MOUNT(test_save_behind_the_rename),
+        WITH_MOUNT(test_looked_for_before_the_answer),
+        WITH_MOUNT(test_pending_below),
+        WITH_MOUNT(test_unknown_and_moved),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
