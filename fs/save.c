@@ -460,7 +460,7 @@ static bool save_awaits_move(struct handle *handle)
     struct bytes seen = op_join(&save->op, save->op.directory, save->op.base);
     if (!bytes_equal(seen, op_key(&save->op, save->op.stat_node)))
         save_look_now(handle);
-    else if (fs->renames && !fs->stopping)
+    else if (fs->renames && !fs->stopping && fs_now_ms() < save->until_ms)
         fs_timer_set(fs, &save->again, BUSY_MS);
     else
         return false;
