@@ -42,4 +42,26 @@ same "$work/old" "$mnt/empty" "onto an empty folder"
 refuses "not empty" mv -T "$mnt/empty" "$mnt/full"
 rm -r "$mnt/empty"
 is "full place" "$(ls "$mnt" | tr '\n' ' ' | sed 's/ $//')" "names at the end"
+# Whoever writes to a file in it while it is renamed has written to it, under its new name: before the close,
+# and at the same moment.
+mkdir "$mnt/here"
+printf 0123456789 >"$mnt/here/f"
+number=0
+while [ "$number" -lt 40 ]; do
+    number=$((number + 1))
+    exec 3<>"$mnt/here/f"
+    printf '%02d' "$number" >&3
+    if [ $((number % 2)) = 0 ]; then
+        mv "$mnt/here" "$mnt/there" 3>&-
+        exec 3>&-
+    else
+        mv "$mnt/here" "$mnt/there" 3>&- &
+        exec 3>&-
+        wait "$!"
+    fi
+    is "$(printf '%02d23456789' "$number")" "$(cat "$mnt/there/f")" "written while its folder moved"
+    [ ! -e "$mnt/here" ] || wrong "a save made the old name again"
+    mv "$mnt/there" "$mnt/here"
+done
+is '' "$(ls "$mnt/.fs/conflicts")" "conflicts of one's own renames"
 finish
