@@ -21,6 +21,13 @@ struct dir_chunk {
     size_t count;                       /* of names that count: fewer when the next chunk's begin is met */
 };
 
+/* A name that was pending when the listing began. It is listed as that, before all others, and passed
+ * over when a chunk has it because it was saved meanwhile. */
+struct dir_pending {
+    struct bytes name;                  /* raw; owned */
+    ino_t ino;
+};
+
 struct fs_dir {
     struct node *node;                  /* referenced */
     struct bytes directory, beginning;  /* owned: raw directory; of a "x%+" the beginning of the component */
@@ -32,6 +39,8 @@ struct fs_dir {
     bool busy;                          /* a chunk is being loaded for an op */
     bool has_own;                       /* "%@" */
     struct fs_file own;
+    struct dir_pending *pending;        /* found when it was last read from the start */
+    size_t pending_count;
     struct list waiting;                /* parked ops that came meanwhile */
 };
 

@@ -376,6 +376,46 @@ bool handle_commit_pending_name(struct fs_op *op, struct node *parent, enum node
     return handle_commit_pending(op, node, step);
 }
 
+bool handle_save_next(struct fs_op *op, struct node *node, uint64_t *after, op_step step)
+{
+    LIST_FOR_EACH(link, &node->handles) {
+        struct handle *handle = container_of(link, struct handle, of_node);
+        bool wanted = handle->save.running || node->pending ||
+                      (handle_is_dirty(handle) && !handle_is_bare(handle));
+        if (handle->number <= *after || handle->removed || !wanted)
+            continue;
+        *after = handle->number;
+        handle_save(handle, op, step);
+        return true;
+    }
+    return false;
+}
+
+bool handle_pending_below(const struct fs *fs, const struct node *directory)
+{
+    LIST_FOR_EACH(link, &fs->handles->all) {
+        const struct node *node = container_of(link, struct handle, all)->node;
+        bool pending = node->pending && !node->removed;
+        while (pending && node && node != directory)
+            node = node->parent;
+        if (pending && node)
+            return true;
+    }
+    return false;
+}
+
+void handle_each_pending(const struct fs *fs, const struct node *directory, handle_pending_visit visit,
+                         void *context)
+{
+    LIST_FOR_EACH(link, &fs->handles->all) {
+        const struct handle *handle = container_of(link, struct handle, all);
+        const struct node *node = handle->node;
+        if (node->parent == directory && node->pending && !node->removed &&
+            node->step == STEP_COMPONENT && first_handle(node) == handle)
+            visit(context, node_name(node), handle->file.attr.st_ino);
+    }
+}
+
 /* ---- races with what others do ---- */
 
 static void await_cancel(struct fs_op *op)

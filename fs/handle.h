@@ -42,7 +42,7 @@ void handle_overlay(struct fs_op *op, struct node *node, struct meta *meta);
  * the caller, and ret is what to answer. (Without a parent to look at: node->pending, handle_attr_for.) */
 struct node *handle_pending_entry(struct fs *fs, struct node *parent, enum node_step how,
                                   struct bytes name, struct fs_file *ret);
-/* Whoever needs the name to be there for everyone (unlink, rename of or onto it, link, mkdir, mknod,
+/* Whoever needs the name to be there for everyone (unlink, rename onto it, link, mkdir, mknod,
  * symlink, SETATTR and SETXATTR that are not staged, OPEN for writing, CREATE) commits it first, as an empty
  * file (what is staged is its writer's), a rename with what is staged: true when it was pending; step
  * runs with the commit's code when that has ended. NULL node: false. (An OPEN for reading by another
@@ -50,6 +50,17 @@ struct node *handle_pending_entry(struct fs *fs, struct node *parent, enum node_
 bool handle_commit_pending(struct fs_op *op, struct node *node, op_step step);
 bool handle_commit_pending_name(struct fs_op *op, struct node *parent, enum node_step how,
                                 struct bytes name, op_step step);
+
+/* RENAME, whose new name must not show less than was written: has the next handle of node, opened after
+ * number *after, save what is staged through it or wait for its save: true, *after is that handle, step
+ * runs with the save's code (CONFLICT: it is overtaken). A bare truncate waits on. False: none is left. */
+bool handle_save_next(struct fs_op *op, struct node *node, uint64_t *after, op_step step);
+/* Whether a name in directory, or in one below it, is pending. */
+bool handle_pending_below(const struct fs *fs, const struct node *directory);
+/* The pending names in directory itself; name is borrowed for the call. */
+typedef void (*handle_pending_visit)(void *context, struct bytes name, ino_t ino);
+void handle_each_pending(const struct fs *fs, const struct node *directory, handle_pending_visit visit,
+                         void *context);
 
 /* ---- races with what others do ---- */
 

@@ -84,9 +84,29 @@ static void drop_starts(struct fs_dir *dir, uint32_t keep)
         buf_release(&dir->starts[--dir->start_count]);
 }
 
+static void drop_pending(struct fs_dir *dir)
+{
+    while (dir->pending_count)
+        free((void *)(uintptr_t)dir->pending[--dir->pending_count].name.data);
+    free(dir->pending);
+    dir->pending = NULL;
+}
+
+static void pending_append(void *context, struct bytes name, ino_t ino)
+{
+    struct fs_dir *dir = context;
+    struct buf raw = {0};
+    buf_assign(&raw, dir->beginning);
+    buf_append(&raw, name);
+    dir->pending = mem_xrealloc(dir->pending, (dir->pending_count + 1) * sizeof(*dir->pending));
+    dir->pending[dir->pending_count++] = (struct dir_pending){own_copy(buf_bytes(&raw)), ino};
+    buf_release(&raw);
+}
+
 void dir_free(struct fs *fs, struct fs_dir *dir)
 {
     drop_starts(dir, 0);
+    drop_pending(dir);
     free(dir->starts);
     for (int i = 0; i < 2; i++)
         kv_request_release(&dir->chunks[i].request);
@@ -361,6 +381,15 @@ static bool spell_name(const struct fs_dir *dir, struct bytes raw, struct bytes 
     return !(other_partial && bytes_equal(bytes_of(other, other_size), bytes_of(name, size)));
 }
 
+/* It has been emitted as such, and was saved since. */
+static bool was_pending(const struct fs_dir *dir, struct bytes raw)
+{
+    for (size_t i = 0; i < dir->pending_count; i++)
+        if (bytes_equal(dir->pending[i].name, raw))
+            return true;
+    return false;
+}
+
 static bool emit_name(struct filling *filling, const struct dir_chunk *chunk, size_t place)
 {
     struct fs_op *op = filling->op;
@@ -371,6 +400,8 @@ static bool emit_name(struct filling *filling, const struct dir_chunk *chunk, si
     bool partial;
     struct fs_file file;
     filling->read = chunk->request.revision;
+    if (was_pending(dir, found->name))
+        return true;
     if (!spell_name(dir, found->name, name_before(dir, chunk, place), name, &partial))
         return true;
     if (partial)
@@ -395,6 +426,23 @@ static bool fill_first(struct filling *filling, off_t offset)
         return true;
     return emit_file(filling, LAYOUT_OWN_VALUE, STEP_OWN_VALUE, BYTES_EMPTY, &filling->dir->own,
                      DIR_OFFSET_OWN);
+}
+
+/* The names that this mount is making, before those of the kv; false when the room is full. */
+static bool fill_pending(struct filling *filling, off_t offset)
+{
+    const struct fs_dir *dir = filling->dir;
+    size_t place = offset > DIR_OFFSET_OWN ? (size_t)(offset - DIR_OFFSET_OWN) : 0;
+    for (; place < dir->pending_count; place++) {
+        const struct dir_pending *pending = &dir->pending[place];
+        uint8_t name[NAME_SIZE_MAX + 1];
+        bool partial;
+        if (spell_name(dir, pending->name, BYTES_EMPTY, name, &partial) && !partial &&
+            !emit_simple(filling, (const char *)name, pending->ino, S_IFREG,
+                         (off_t)(DIR_OFFSET_OWN + place + 1)))
+            return false;
+    }
+    return true;
 }
 
 /* The control directory lists its files; .snapshot nothing. */
@@ -467,7 +515,7 @@ static void readdir_fill(struct fs_op *op)
         }
         const struct dir_chunk *loaded = chunk_find(dir, chunk);
         from = loaded ? place_after(loaded, place, hash) : 0;
-    } else if (!fill_first(&filling, offset)) {
+    } else if (!fill_first(&filling, offset) || !fill_pending(&filling, offset)) {
         filling_answer(&filling);
         return;
     }
@@ -480,8 +528,10 @@ static void readdir_fill(struct fs_op *op)
 }
 
 /* From the start again: what is listed is what is there now. */
-static void dir_rewind(struct fs_dir *dir)
+static void dir_rewind(struct fs *fs, struct fs_dir *dir)
 {
+    drop_pending(dir);
+    handle_each_pending(fs, dir->node, pending_append, dir);
     drop_starts(dir, 1);
     dir->chunks[0].loaded = dir->chunks[1].loaded = false;
 }
@@ -500,7 +550,7 @@ void op_readdir(struct fs_op *op)
         return;
     }
     if (op->request.offset == 0)
-        dir_rewind(dir);
+        dir_rewind(op->fs, dir);
     readdir_fill(op);
     if (!dir->busy)
         wake_waiting(dir);
@@ -550,6 +600,13 @@ static void rmdir_start(struct fs_op *op, enum err_code code)
         op_answer_code(op, code, true);
 }
 
+/* A file that is being made there has no key yet, and would find no directory at its first save. */
+static bool rmdir_has_pending(struct fs_op *op)
+{
+    struct node *node = node_find(&op->fs->nodes, op->node, NODE_LIVE, op->how, op->raw, 0);
+    return node && handle_pending_below(op->fs, node);
+}
+
 static void rmdir_on_looked_up(struct fs_op *op, enum err_code code)
 {
     struct bytes key;
@@ -559,6 +616,8 @@ static void rmdir_on_looked_up(struct fs_op *op, enum err_code code)
         op_answer_errno(op, ENOTDIR);
     } else if (op->file.is_implicit || op->file.name_count > 0 ||
                op->kv.name.has_value || op->kv.name.has_node) {
+        op_answer_errno(op, ENOTEMPTY);
+    } else if (rmdir_has_pending(op)) {
         op_answer_errno(op, ENOTEMPTY);
     } else if (op_name_key(op, &key)) {
         struct tree tree;

@@ -18,6 +18,7 @@ struct rename {
     struct bytes from, to;
     struct fs_file source;
     bool target_is_directory;       /* EXCHANGE: what stands at to */
+    uint64_t saved;                 /* the source's handles up to this one have saved */
     bool no_replace, exchange;
 };
 
@@ -48,15 +49,20 @@ void op_rename(struct fs_op *op)
         op_answer_errno(op, EPERM);
     else if (!(op->fs->capabilities & KV_CAN_RENAME))
         op_answer_errno(op, EXDEV);
-    else if (!handle_commit_pending_name(op, op->node, op->how, op->raw, rename_on_source_saved))
+    else
         rename_on_source_saved(op, ERR_OK);
 }
 
-/* A file that is replaced may be one that nobody but us knows yet. */
+/* What is staged for the source goes out under its old name first, so that the new one never shows less
+ * than was written. A file that is replaced may be one that nobody but us knows yet. */
 static void rename_on_source_saved(struct fs_op *op, enum err_code code)
 {
+    struct rename *rename = op->pointer;
+    struct node *source = node_find(&op->fs->nodes, op->node, NODE_LIVE, op->how, op->raw, 0);
     if (code != ERR_OK)
         op_answer_code(op, code, true);
+    else if (source && handle_save_next(op, source, &rename->saved, rename_on_source_saved))
+        return;
     else if (!handle_commit_pending_name(op, op->new_parent, op->new_how, op->new_raw, rename_start))
         rename_start(op, ERR_OK);
 }
@@ -82,6 +88,15 @@ static void rename_start(struct fs_op *op, enum err_code code)
     rename_on_source(op, ERR_OK);
 }
 
+/* The target is a directory that only the kv believes to be empty. */
+static bool replaces_pending(struct fs_op *op, const struct rename *rename)
+{
+    struct node *target = node_find(&op->fs->nodes, op->new_parent, NODE_LIVE, op->new_how,
+                                    op->new_raw, 0);
+    return target && !rename->exchange && !rename->no_replace &&
+           handle_pending_below(op->fs, target);
+}
+
 static void rename_on_source(struct fs_op *op, enum err_code code)
 {
     struct rename *rename = op->pointer;
@@ -92,6 +107,8 @@ static void rename_on_source(struct fs_op *op, enum err_code code)
     rename->source = op->file;
     if (S_ISDIR(op->file.attr.st_mode) && op->new_how == STEP_OWN_VALUE)
         op_answer_errno(op, EINVAL);
+    else if (S_ISDIR(op->file.attr.st_mode) && replaces_pending(op, rename))
+        op_answer_errno(op, ENOTEMPTY);
     else if (rename->exchange)
         op_stat_name(op, op->new_parent, op->new_how, op->new_raw, rename_on_target);
     else

@@ -66,6 +66,10 @@ tests_unit_test_op_read_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_op_read_LDADD = $(SIM_MOUNT_LDADD)
 noinst_HEADERS += tests/unit/op_file_fixture.h
 
+UNIT += tests/unit/test_op_pending
+tests_unit_test_op_pending_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_op_pending_LDADD = $(SIM_MOUNT_LDADD)
+
 UNIT += tests/unit/test_quorum
 tests_unit_test_quorum_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_quorum_LDADD = $(SIM_MOUNT_LDADD)
