@@ -56,6 +56,7 @@ MOUNT_TESTS = \
 	tests/mount/14-editors.sh \
 	tests/mount/15-rename-folder.sh \
 	tests/mount/16-walk.sh \
+	tests/mount/17-being-made.sh \
 	tests/mount/20-snapshot.sh \
 	tests/mount/30-torn.sh \
 	tests/mount/31-inherited.sh \

@@ -145,9 +145,10 @@ static void test_pending_names_move_with_their_folder(void **state)
     begin_file(mount, from, "f", &file);
     begin_file(mount, below, "g", &deep);
     assert_int_equal(sim_rename(mount, "from", "to"), 0);
+    assert_int_equal(sim_write(mount, &file, 7, " and more"), 0);
     assert_int_equal(sim_close(mount, &file), 0);
     assert_int_equal(sim_close(mount, &deep), 0);
-    assert_value(mount, "/to/f", "content");
+    assert_value(mount, "/to/f", "content and more");
     assert_value(mount, "/to/below/g", "content");
     assert_value(mount, "/from/f", NULL);
 }
