@@ -18,7 +18,7 @@ struct rename {
     struct bytes from, to;
     struct fs_file source;
     bool target_is_directory;       /* EXCHANGE: what stands at to */
-    uint64_t saved;                 /* the source's handles up to this one have saved */
+    uint64_t saved, target_saved;   /* the handles of either up to these have saved */
     bool no_replace, exchange;
 };
 
@@ -58,10 +58,15 @@ void op_rename(struct fs_op *op)
 static void rename_on_source_saved(struct fs_op *op, enum err_code code)
 {
     struct rename *rename = op->pointer;
-    struct node *source = node_find(&op->fs->nodes, op->node, NODE_LIVE, op->how, op->raw, 0);
+    struct nodes *nodes = &op->fs->nodes;
+    struct node *source = node_find(nodes, op->node, NODE_LIVE, op->how, op->raw, 0);
+    struct node *target = node_find(nodes, op->new_parent, NODE_LIVE, op->new_how, op->new_raw, 0);
     if (code != ERR_OK)
         op_answer_code(op, code, true);
     else if (source && handle_save_next(op, source, &rename->saved, rename_on_source_saved))
+        return;
+    else if (rename->exchange && target &&
+             handle_save_next(op, target, &rename->target_saved, rename_on_source_saved))
         return;
     else if (!handle_commit_pending_name(op, op->new_parent, op->new_how, op->new_raw, rename_start))
         rename_start(op, ERR_OK);

@@ -2,6 +2,8 @@
  * renamed, or they are. */
 #include "tests/unit/op_file_fixture.h"
 
+#include <linux/fs.h>
+
 static int ask(struct sim_mount *mount, struct kernel_request request)
 {
     request.pid = P2;
@@ -69,6 +71,25 @@ static void test_rename_saves_what_is_staged(void **state)
     assert_int_equal(sim_close(mount, &file), 0);
     assert_int_equal(sim_close(mount, &other), 0);
     assert_value(mount, "/name", "content");
+}
+
+static void test_exchange_saves_both(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file file, other;
+    assert_int_equal(sim_create(mount, "a", O_WRONLY | O_CREAT | O_EXCL, 0600, P1, &file), 0);
+    assert_int_equal(sim_create(mount, "b", O_WRONLY | O_CREAT | O_EXCL, 0600, P1, &other), 0);
+    assert_int_equal(sim_write(mount, &file, 0, "one"), 0);
+    assert_int_equal(sim_write(mount, &other, 0, "two"), 0);
+    assert_int_equal(ask(mount, (struct kernel_request){
+        .kind = KERNEL_RENAME, .node = NODE_ROOT, .name = bytes_of_text("a"), .new_parent = NODE_ROOT,
+        .new_name = bytes_of_text("b"), .flags = RENAME_EXCHANGE}), 0);
+    assert_value(mount, "/a", "two");
+    assert_value(mount, "/b", "one");
+    assert_int_equal(sim_close(mount, &file), 0);
+    assert_int_equal(sim_close(mount, &other), 0);
+    assert_value(mount, "/a", "two");
+    assert_value(mount, "/b", "one");
 }
 
 static void test_rename_leaves_a_bare_truncate(void **state)
@@ -232,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_MOUNT(test_rename_saves_a_pending_name),
         WITH_MOUNT(test_rename_saves_what_is_staged),
+        WITH_MOUNT(test_exchange_saves_both),
         WITH_MOUNT(test_rename_leaves_a_bare_truncate),
         WITH_MOUNT(test_rename_of_what_cannot_be_saved),
         WITH_MOUNT(test_rmdir_sees_pending_names),
