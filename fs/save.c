@@ -334,8 +334,8 @@ static void save_update_file(struct handle *handle, const struct kv_item *item)
         attr->st_atim = layout_timespec(save->meta.atime);
 }
 
-/* The frozen list is saved, in save->content. What was kept apart from it because that was not known is to
- * be saved now. */
+/* The frozen list is saved, as save->content. What was kept apart from it, because that was not known, is
+ * to be saved now. */
 static void save_on_saved(struct handle *handle)
 {
     struct save *save = &handle->save;
@@ -640,7 +640,8 @@ static void save_give_up_name(struct handle *handle)
     node_remove(&handle->handles->fs->nodes, handle->node);
 }
 
-/* The list is whole again, unless it may have been saved; who was not told, and will not be, finds the bytes among the conflicts. */
+/* The list is whole again, unless it may have been saved. Who was not told, and will not be, finds the
+ * bytes among the conflicts. */
 static void save_fail(struct handle *handle, enum err_code code)
 {
     bool told = !list_is_empty(&handle->waiting);

@@ -46,22 +46,24 @@ is "full place" "$(ls "$mnt" | tr '\n' ' ' | sed 's/ $//')" "names at the end"
 # and at the same moment.
 mkdir "$mnt/here"
 printf 0123456789 >"$mnt/here/f"
-number=0
-while [ "$number" -lt 40 ]; do
-    number=$((number + 1))
-    exec 3<>"$mnt/here/f"
-    printf '%02d' "$number" >&3
-    if [ $((number % 2)) = 0 ]; then
-        mv "$mnt/here" "$mnt/there" 3>&-
-        exec 3>&-
-    else
-        mv "$mnt/here" "$mnt/there" 3>&- &
-        exec 3>&-
-        wait "$!"
-    fi
-    is "$(printf '%02d23456789' "$number")" "$(cat "$mnt/there/f")" "written while its folder moved"
-    [ ! -e "$mnt/here" ] || wrong "a save made the old name again"
-    mv "$mnt/there" "$mnt/here"
-done
-is '' "$(ls "$mnt/.fs/conflicts")" "conflicts of one's own renames"
+cat >"$work/writer.py" <<'END'
+import os, sys, threading
+here, there = sys.argv[1:]
+for number in range(40):
+    file = os.open(here + "/f", os.O_RDWR)
+    os.write(file, b"%02d" % number)
+    mover = threading.Thread(target=os.rename, args=(here, there))
+    mover.start()
+    if number % 2:
+        mover.join()
+    os.close(file)
+    mover.join()
+    found = open(there + "/f").read()
+    if found != "%02d23456789" % number or os.path.exists(here):
+        sys.exit("round %d: found %s" % (number, found))
+    os.rename(there, here)
+END
+if optional python3; then
+    silent "written while its folder moved" python3 "$work/writer.py" "$mnt/here" "$mnt/there"
+fi
 finish
