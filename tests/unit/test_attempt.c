@@ -2,6 +2,8 @@
  * before the next one. */
 #include "tests/unit/op_file_fixture.h"
 
+#include "proto/base/rand.h"
+
 /* The next write is done, and its answer lost. */
 static void lose_answer(struct sim_mount *mount)
 {
@@ -242,6 +244,101 @@ static void test_compacted(void **state)
     assert_value(mount, "/log", "0\na\nb\n1\n");
 }
 
+/* ---- drawn ---- */
+
+/* Appends of this mount and of another host, saves that fail in every way: each line is there once, and
+ * each writer's in its order. */
+struct drawn {
+    struct sim_mount *mount;
+    struct rand rand;
+    struct sim_file file;
+    unsigned mine, theirs;
+};
+
+static void other_appends(struct drawn *drawn)
+{
+    struct buf value = {0};
+    char line[16];
+    kv_direct_value(&drawn->mount->direct, "/log", &value);
+    snprintf(line, sizeof(line), "t%u\n", drawn->theirs++);
+    buf_append(&value, bytes_of_text(line));
+    buf_append_u8(&value, 0);
+    kv_direct_other_put(&drawn->mount->direct, "/log", (const char *)value.data);
+    buf_release(&value);
+}
+
+static void draw_save(struct drawn *drawn)
+{
+    struct kv_direct *direct = &drawn->mount->direct;
+    static const enum err_code codes[] = {ERR_OK, ERR_TIMEOUT, ERR_SESSION_LOST, ERR_CANCELED};
+    enum err_code code = codes[rand_below(&drawn->rand, ARRAY_COUNT(codes))];
+    struct kernel_request fsync = {.kind = KERNEL_FSYNC, .node = drawn->file.node, .pid = P1,
+                                   .has_handle = true, .handle = drawn->file.handle};
+    struct sim_call *call = sim_mount_send(drawn->mount, &fsync);
+    for (uint64_t turns = rand_below(&drawn->rand, 4); turns; turns--) {
+        kv_direct_turn(direct);
+        if (rand_below(&drawn->rand, 3) == 0)
+            other_appends(drawn);
+    }
+    if (rand_below(&drawn->rand, 2))
+        direct->lose_answers = code;
+    else
+        direct->refuse_writes = code;
+    direct->lose_count = 0;
+    sim_mount_wait(drawn->mount, call);
+    direct->lose_answers = direct->refuse_writes = ERR_OK;
+}
+
+static void draw_step(struct drawn *drawn)
+{
+    char line[16];
+    switch (rand_below(&drawn->rand, 4)) {
+    case 0:
+        other_appends(drawn);
+        break;
+    case 1:
+        draw_save(drawn);
+        break;
+    default:
+        snprintf(line, sizeof(line), "m%u\n", drawn->mine++);
+        assert_int_equal(sim_write(drawn->mount, &drawn->file, 0, line), 0);
+    }
+}
+
+static void check_lines(struct drawn *drawn)
+{
+    struct buf value = {0};
+    unsigned mine = 0, theirs = 0;
+    assert_true(kv_direct_value(&drawn->mount->direct, "/log", &value));
+    buf_append_u8(&value, 0);
+    for (char *line = strtok((char *)value.data, "\n"); line; line = strtok(NULL, "\n"))
+        assert_int_equal(strtoul(line + 1, NULL, 10), *line == 'm' ? mine++ : theirs++);
+    assert_int_equal(mine, drawn->mine);
+    assert_int_equal(theirs, drawn->theirs);
+    buf_release(&value);
+}
+
+static void test_drawn_appends(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 300; seed++) {
+        struct sim_mount mount;
+        struct drawn drawn = {.mount = &mount};
+        sim_mount_init(&mount);
+        rand_init(&drawn.rand, seed);
+        if (seed % 2)
+            other_appends(&drawn);
+        int flags = O_RDWR | O_CREAT | O_APPEND;
+        assert_int_equal(sim_open_path(&mount, "log", flags, P1, &drawn.file), 0);
+        for (int i = 0; i < 40; i++)
+            draw_step(&drawn);
+        assert_int_equal(sim_close(&mount, &drawn.file), 0);
+        sim_mount_settle(&mount);
+        check_lines(&drawn);
+        sim_mount_release(&mount);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +355,7 @@ int main(void)
         WITH_MOUNT(test_made_by_nobody),
         WITH_MOUNT(test_attributes_belong_to_it),
         WITH_MOUNT(test_compacted),
+        cmocka_unit_test(test_drawn_appends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
