@@ -46,12 +46,11 @@ static void tell(struct kv_direct *direct, bool own)
         fail(&err);
 }
 
-/* One entry, one batch. */
-static void apply(struct kv_direct *direct, const struct entry_request *request, bool own,
-                  struct store_result *ret)
+/* One entry, one batch. The payload is taken. */
+static void apply_payload(struct kv_direct *direct, struct blob *payload, bool own,
+                          struct store_result *ret)
 {
     struct err err = {0};
-    struct blob *payload = encode(direct, request);
     struct entry entry = {.term = 1, .index = ++direct->index, .payload = payload};
     store_begin(direct->store);
     if (store_apply(direct->store, &entry, true, ret, &err) != ERR_OK ||
@@ -59,6 +58,12 @@ static void apply(struct kv_direct *direct, const struct entry_request *request,
         fail(&err);
     blob_unref(payload);
     tell(direct, own);
+}
+
+static void apply(struct kv_direct *direct, const struct entry_request *request, bool own,
+                  struct store_result *ret)
+{
+    apply_payload(direct, encode(direct, request), own, ret);
 }
 
 /* ---- requests ---- */
@@ -84,6 +89,16 @@ static enum err_code run_txn(struct kv_direct *direct, struct kv_request *reques
     if (direct->lose_count && --direct->lose_count == 0)
         direct->lose_answers = ERR_OK;
     return err_set(&request->err, code, "the answer is lost");
+}
+
+static enum err_code delay_txn(struct kv_direct *direct, struct kv_request *request)
+{
+    struct entry_request entry = {.kind = ENTRY_TXN, .privileged = request->privileged,
+                                  .txn = request->txn};
+    CHECK(!direct->delayed);
+    direct->delay_write = false;
+    direct->delayed = encode(direct, &entry);
+    return err_set(&request->err, ERR_TIMEOUT, "delayed");
 }
 
 static enum err_code run_compact(struct kv_direct *direct, struct kv_request *request)
@@ -187,6 +202,8 @@ static enum err_code run(struct kv_direct *direct, struct kv_request *request)
         refused = is_write(request) ? ERR_NO_LEADER : ERR_TIMEOUT;
     if (refused)
         return err_set(&request->err, refused, "refused");
+    if (request->kind == KV_TXN && direct->delay_write)
+        return delay_txn(direct, request);
     if (request->kind == KV_TXN)
         return run_txn(direct, request);
     if (request->kind == KV_COMPACT)
@@ -351,6 +368,7 @@ void kv_direct_init(struct kv_direct *direct)
 void kv_direct_release(struct kv_direct *direct)
 {
     CHECK(list_is_empty(&direct->queue));
+    blob_unref(direct->delayed);
     watch_hub_close(direct->hub);
     watch_hub_end(direct->hub);
     watch_hub_free(direct->hub);
@@ -407,6 +425,19 @@ void kv_direct_compact(struct kv_direct *direct, kv_rev revision)
         if (store_compact_step(direct->store, &done, &compacted, &bytes, &err) != ERR_OK)
             fail(&err);
     }
+}
+
+void kv_direct_apply_delayed(struct kv_direct *direct)
+{
+    struct store_result result = {0};
+    struct blob *payload = direct->delayed;
+    if (!payload)
+        return;
+    direct->delayed = NULL;
+    direct->clock += TICK_NS;
+    entry_stamp_set(payload, direct->clock);
+    apply_payload(direct, payload, true, &result);
+    arena_release(&result.arena);
 }
 
 bool kv_direct_value(struct kv_direct *direct, const char *key, struct buf *ret)

@@ -27,6 +27,8 @@ struct kv_direct {
     enum err_code refuse_reads;
     enum err_code lose_answers;         /* applied, and answered with this */
     uint32_t lose_count;                /* how many of the next writes; 0: all */
+    bool delay_write;                   /* the next txn is answered TIMEOUT, and kept in delayed */
+    struct blob *delayed;
     bool hold_writes;                   /* writes stay in the queue */
     bool hold_reads;                    /* and so do reads that are not serializable */
     bool has_no_leader;                 /* what it would have waited for has not come: writes NO_LEADER,
@@ -55,6 +57,8 @@ kv_rev kv_direct_other_txn(struct kv_direct *direct, const struct kv_txn *txn);
 /* The time of a lease is over, as its leader finds: no clock here finds it by itself. */
 void kv_direct_expire(struct kv_direct *direct, int64_t lease);
 void kv_direct_compact(struct kv_direct *direct, kv_rev revision);
+/* The txn that was delayed comes now; nothing when there is none. */
+void kv_direct_apply_delayed(struct kv_direct *direct);
 
 /* What everyone sees: the value of key, appended to ret; false: there is none. */
 bool kv_direct_value(struct kv_direct *direct, const char *key, struct buf *ret);
