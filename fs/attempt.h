@@ -7,9 +7,9 @@
  * same compare, and at most one of the two happens.
  *
  * An attempt that compared the file's life alone (last_wins) may be any of the versions after its base. The
- * newest ATTEMPT_STEPS_MAX are looked at; if it is none of them the list goes on top. It can come
- * later still on a kv without sessions alone: where there are some, a number below the lowest open one
- * is refused.
+ * newest ATTEMPT_STEPS_MAX are looked at; if it is none of them the list goes on top. That it comes still
+ * later, over what went on top, is left to the kv to prevent: a member refuses a session's request once
+ * a later one has said that nobody waits for it.
  *
  * Where history cannot tell (it is compacted) the attempt counts as one that never happened: bytes may
  * be there twice, but none is lost.

@@ -440,7 +440,9 @@ static void save_rebase(struct handle *handle)
         return;
     }
     if (kind == STAGING_NONE || kind == STAGING_REPLACE || is_base) {
-        save->last_wins = (!is_base || kind == STAGING_REPLACE) && !handle->attempt.is_open;
+        /* A version's one successor is found again when the answer is lost: who loses no more than a
+         * few races is to be that. */
+        save->last_wins = !is_base && save->tries > EAGER_TRIES && !handle->attempt.is_open;
         save_build(handle);
     } else if (kind == STAGING_APPEND ||
                (kind == STAGING_IN_PLACE && is_own_history(handle))) {
