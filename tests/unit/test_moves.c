@@ -4,6 +4,8 @@
 
 #include <linux/fs.h>
 
+#include "proto/base/rand.h"
+
 static struct kernel_request rename_request(uint64_t from, const char *name, uint64_t to,
                                             const char *new_name, int flags)
 {
@@ -261,6 +263,101 @@ static void test_unknown_and_moved(void **state)
     assert_int_equal(conflicts_count(mount->fs), 0);
 }
 
+/* ---- drawn ---- */
+
+/* The folder, and the file in it, are renamed again and again; saves end in every way. */
+struct drawn {
+    struct sim_mount *mount;
+    struct rand rand;
+    struct sim_file file;
+    uint64_t parent;
+    int folder, name;
+    char content[11];
+};
+
+static struct kernel_request draw_rename(struct drawn *drawn)
+{
+    static const char *const folders[] = {"d", "e"}, *const names[] = {"a", "b"};
+    int *which = rand_below(&drawn->rand, 2) ? &drawn->folder : &drawn->name;
+    const char *const *words = which == &drawn->folder ? folders : names;
+    uint64_t parent = which == &drawn->folder ? NODE_ROOT : drawn->parent;
+    *which = !*which;
+    return rename_request(parent, words[!*which], parent, words[*which], 0);
+}
+
+/* The save may be on its way while the rename is. */
+static void draw_save_and_rename(struct drawn *drawn)
+{
+    struct kv_direct *direct = &drawn->mount->direct;
+    struct kernel_request rename = draw_rename(drawn);
+    struct sim_call *flush = begin_flush(drawn->mount, &drawn->file);
+    for (uint64_t turns = rand_below(&drawn->rand, 5); turns; turns--)
+        kv_direct_turn(direct);
+    struct sim_call *renaming = sim_mount_send(drawn->mount, &rename);
+    assert_int_equal(sim_mount_wait(drawn->mount, renaming), 0);
+    while (!flush->answered)
+        sim_mount_expire_timers(drawn->mount);
+    assert_int_equal(sim_mount_wait(drawn->mount, flush), 0);
+}
+
+static void draw_unknown(struct drawn *drawn)
+{
+    struct kv_direct *direct = &drawn->mount->direct;
+    if (rand_below(&drawn->rand, 2))
+        direct->lose_answers = ERR_TIMEOUT;
+    else
+        direct->refuse_writes = ERR_SESSION_LOST;
+    sim_fsync(drawn->mount, &drawn->file);
+    direct->lose_answers = direct->refuse_writes = ERR_OK;
+}
+
+static void draw_step(struct drawn *drawn)
+{
+    struct kernel_request rename;
+    char byte[] = {(char)('a' + rand_below(&drawn->rand, 26)), 0};
+    uint64_t offset = rand_below(&drawn->rand, 10);
+    switch (rand_below(&drawn->rand, 5)) {
+    case 0:
+        draw_unknown(drawn);
+        break;
+    case 1:
+        draw_save_and_rename(drawn);
+        break;
+    case 2:
+        rename = draw_rename(drawn);
+        assert_int_equal(sim_mount_wait(drawn->mount, sim_mount_send(drawn->mount, &rename)), 0);
+        break;
+    default:
+        assert_int_equal(sim_write(drawn->mount, &drawn->file, (off_t)offset, byte), 0);
+        drawn->content[offset] = byte[0];
+    }
+}
+
+static void test_drawn_moves(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 300; seed++) {
+        struct sim_mount mount;
+        struct drawn drawn = {.mount = &mount, .content = "0123456789"};
+        char key[] = "/d/a";
+        uint64_t node;
+        sim_mount_init(&mount);
+        rand_init(&drawn.rand, seed);
+        kv_direct_other_put(&mount.direct, "/d/a", drawn.content);
+        assert_int_equal(sim_lookup(&mount, NODE_ROOT, "d", &drawn.parent), 0);
+        assert_int_equal(sim_lookup(&mount, drawn.parent, "a", &node), 0);
+        assert_int_equal(sim_open(&mount, node, O_RDWR, P1, &drawn.file), 0);
+        for (int i = 0; i < 40; i++)
+            draw_step(&drawn);
+        assert_int_equal(sim_close(&mount, &drawn.file), 0);
+        key[1] = drawn.folder ? 'e' : 'd';
+        key[3] = drawn.name ? 'b' : 'a';
+        assert_value(&mount, key, drawn.content);
+        assert_int_equal(conflicts_count(mount.fs), 0);
+        sim_mount_release(&mount);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +372,7 @@ int main(void)
         WITH_MOUNT(test_looked_for_before_the_answer),
         WITH_MOUNT(test_pending_below),
         WITH_MOUNT(test_unknown_and_moved),
+        cmocka_unit_test(test_drawn_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
