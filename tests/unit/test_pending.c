@@ -174,6 +174,8 @@ static void a_leader_owes_what_its_core_refused(void **state)
     assert_ok(proposer_repeat(&rig->proposer, rig->raft, 9000, 8000, 9000));
     assert_int_equal(take(rig), 0);
     proposer_fail(&rig->proposer, ERR_CLOSING);
+    assert_ptr_equal(list_pop_front(&rig->proposer.answered), &request.link);
+    kv_request_release(&request);
 }
 
 /* ---- setting up ---- */
