@@ -27,7 +27,7 @@ static void test_lost_connect(void **state)
     struct peer_status status;
     struct sim_net_faults silent = good_net;
     silent.silent = 1000;
-    setup_empty(state);
+    (void)state;
     sim_net_set_faults(sim, &silent);
     member_start(1);
     member_start(2);
@@ -574,7 +574,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_connect),
-        TEST(test_lost_connect),
+        cmocka_unit_test_setup_teardown(test_lost_connect, setup_empty, teardown_all),
         TEST(test_messages_in_order),
         TEST(test_one_frame_a_turn),
         TEST(test_last_append_answer),
