@@ -1,5 +1,5 @@
 /* Conflicts: bytes that a program has written and that could not be saved. They are kept in memory, the
- * newest CONFLICTS_MAX of them, and shown in .fs/conflicts/. */
+ * newest CONFLICTS_MAX of them, and shown in .fs/conflicts/ (control.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -18,14 +18,14 @@ static void forget_oldest(struct handles *handles)
 }
 
 /* Time, a number, and as much of the file's own name as a file name may hold. */
-static void make_name(struct handles *handles, struct conflict *conflict)
+static void make_name(struct conflict *conflict)
 {
     time_t seconds = (time_t)(conflict->time / NS_PER_S);
     struct tm utc = {0};
     gmtime_r(&seconds, &utc);
     size_t size = strftime(conflict->name, sizeof(conflict->name), "%Y-%m-%dT%H:%M:%SZ", &utc);
     size += (size_t)snprintf(conflict->name + size, sizeof(conflict->name) - size, "-%llu-",
-                             (unsigned long long)++handles->conflict_number);
+                             (unsigned long long)conflict->number);
     struct bytes base = conflict->key;
     for (size_t i = 0; i < base.size;)
         if (base.data[i++] == '/')
@@ -55,7 +55,10 @@ void conflict_keep(struct handles *handles, const struct handle *handle)
     conflict->key = bytes_of(key, handle->key.size);
     conflict->time = handle_now();
     handles->conflict_bytes += view.size;
-    make_name(handles, conflict);
+    conflict->number = ++handles->conflict_number;
+    conflict->uid = handle->file.attr.st_uid;
+    conflict->gid = handle->file.attr.st_gid;
+    make_name(conflict);
     TRACE(handles->fs->trace, "conflict kept=%s bytes=%zu", conflict->name, view.size);
 }
 
@@ -72,10 +75,10 @@ const struct conflict *conflicts_get(const struct fs *fs, size_t index)
     return index < fs->handles->conflict_count ? &fs->handles->conflicts[index] : NULL;
 }
 
-const struct conflict *conflicts_find(const struct fs *fs, const char *name)
+const struct conflict *conflicts_find(const struct fs *fs, uint64_t number)
 {
     for (size_t i = 0; i < fs->handles->conflict_count; i++)
-        if (strcmp(fs->handles->conflicts[i].name, name) == 0)
+        if (fs->handles->conflicts[i].number == number)
             return &fs->handles->conflicts[i];
     return NULL;
 }

@@ -5,11 +5,16 @@
 #include <stdlib.h>
 
 #include "fs/cache.h"
+#include "fs/handle.h"
 #include "fs/stream.h"
 #include "proto/base/mem.h"
 #include "proto/status.h"
 
 #define CONTROL_INO 2           /* of .fs; its files follow. Files of users have hashes */
+#define CONFLICTS_INO 64        /* of .fs/conflicts; those in it follow, by number */
+#define CONFLICTS "conflicts"
+
+enum { DIRECTORY_CONTROL, DIRECTORY_CONFLICTS };       /* node->control of the two directories */
 
 struct control_file {
     const char *name;
@@ -26,8 +31,6 @@ static const struct control_file control_files[] = {
     {"watch", 0400, NULL},      /* it names what lies in directories that others may not read */
     {NULL, 0, NULL},
 };
-
-const char *control_entry(size_t place) { return control_files[place].name; }
 
 bool control_is_name(const struct node *parent, struct bytes name)
 {
@@ -47,6 +50,9 @@ static void status_text(struct fs *fs, struct buf *ret)
     buf_append_format(ret, "requests: %" PRIu64 ", %" PRIu64 " of them refused, %" PRIu32
                       " in flight\n", fs->requests, fs->errors, fs->op_count);
     buf_append_format(ret, "nodes: %" PRIu32 "\n", fs->nodes.node_count);
+    if (conflicts_count(fs))
+        buf_append_format(ret, "conflicts: %zu, what could not be saved is in .fs/" CONFLICTS "/\n",
+                          conflicts_count(fs));
 }
 
 static void revision_text(struct fs *fs, struct buf *ret)
@@ -58,13 +64,80 @@ static void revision_text(struct fs *fs, struct buf *ret)
 
 /* ---- names ---- */
 
-void control_attr(const struct fs *fs, const struct node *node, struct stat *ret)
+static bool is_conflicts(const struct node *node)
 {
-    if (node->kind == NODE_CONTROL_DIRECTORY)
+    return node->kind == NODE_CONTROL_DIRECTORY && node->control == DIRECTORY_CONFLICTS;
+}
+
+static bool is_conflict(const struct node *node)
+{
+    return node->kind == NODE_CONTROL_FILE && is_conflicts(node->parent);
+}
+
+/* NULL: it has made room for newer ones. */
+static const struct conflict *conflict_of(const struct fs *fs, const struct node *node)
+{
+    return conflicts_find(fs, (uint64_t)node->control);
+}
+
+static void conflict_attr(const struct fs *fs, const struct conflict *conflict, struct stat *ret)
+{
+    layout_virtual(&fs->layout, CONFLICTS_INO + conflict->number, S_IFREG | 0400,
+                   conflict->content->size, conflict->time, ret);
+    ret->st_uid = conflict->uid;
+    ret->st_gid = conflict->gid;
+}
+
+bool control_attr(const struct fs *fs, const struct node *node, struct stat *ret)
+{
+    const struct conflict *conflict = is_conflict(node) ? conflict_of(fs, node) : NULL;
+    if (is_conflicts(node))
+        layout_virtual(&fs->layout, CONFLICTS_INO, S_IFDIR | 0555, 0, fs->status.clock, ret);
+    else if (node->kind == NODE_CONTROL_DIRECTORY)
         layout_virtual(&fs->layout, CONTROL_INO, S_IFDIR | 0555, 0, fs->status.clock, ret);
+    else if (conflict)
+        conflict_attr(fs, conflict, ret);
+    else if (is_conflict(node))
+        return false;
     else
         layout_virtual(&fs->layout, CONTROL_INO + 1 + (uint64_t)node->control,
                        S_IFREG | control_files[node->control].mode, 0, fs->status.clock, ret);
+    return true;
+}
+
+/* Whose bytes they are; to others not even the name is told. */
+static bool is_shown(const struct fs_op *op, const struct conflict *conflict)
+{
+    return op->request.uid == 0 || op->request.uid == conflict->uid;
+}
+
+static bool conflict_entry(const struct fs_op *op, size_t *place, struct control_entry *ret)
+{
+    const struct conflict *conflict;
+    for (size_t i = 0; (conflict = conflicts_get(op->fs, i)) != NULL; i++) {
+        if (conflict->number < *place || !is_shown(op, conflict))
+            continue;
+        *place = (size_t)conflict->number + 1;
+        *ret = (struct control_entry){conflict->name, CONFLICTS_INO + conflict->number, S_IFREG};
+        return true;
+    }
+    return false;
+}
+
+bool control_entry(const struct fs_op *op, const struct node *directory, size_t *place,
+                   struct control_entry *ret)
+{
+    if (is_conflicts(directory))
+        return conflict_entry(op, place, ret);
+    size_t files = ARRAY_COUNT(control_files) - 1;
+    if (*place < files)
+        *ret = (struct control_entry){control_files[*place].name, CONTROL_INO + 1 + *place, S_IFREG};
+    else if (*place == files)
+        *ret = (struct control_entry){CONFLICTS, CONFLICTS_INO, S_IFDIR};
+    else
+        return false;
+    ++*place;
+    return true;
 }
 
 static void answer_node(struct fs_op *op, enum node_kind kind, int control)
@@ -76,12 +149,26 @@ static void answer_node(struct fs_op *op, enum node_kind kind, int control)
     node->control = control;
     struct fs_file file = {0};
     fs_status(op->fs);
-    control_attr(op->fs, node, &file.attr);
-    op_answer_entry(op, node, &file);
+    if (control_attr(op->fs, node, &file.attr))
+        op_answer_entry(op, node, &file);
+    else
+        op_answer_errno(op, ENOENT);
     node_unref(nodes, node);
 }
 
-void control_lookup_self(struct fs_op *op) { answer_node(op, NODE_CONTROL_DIRECTORY, 0); }
+void control_lookup_self(struct fs_op *op) { answer_node(op, NODE_CONTROL_DIRECTORY, DIRECTORY_CONTROL); }
+
+static void conflict_lookup(struct fs_op *op)
+{
+    const struct conflict *conflict;
+    for (size_t i = 0; (conflict = conflicts_get(op->fs, i)) != NULL; i++) {
+        if (bytes_equal(bytes_of_text(conflict->name), op->request.name) && is_shown(op, conflict)) {
+            answer_node(op, NODE_CONTROL_FILE, (int)conflict->number);
+            return;
+        }
+    }
+    op_answer_errno(op, ENOENT);
+}
 
 static bool is_called(const struct control_file *file, struct bytes name)
 {
@@ -91,6 +178,14 @@ static bool is_called(const struct control_file *file, struct bytes name)
 
 void control_lookup(struct fs_op *op)
 {
+    if (is_conflicts(op->node)) {
+        conflict_lookup(op);
+        return;
+    }
+    if (bytes_equal(op->request.name, bytes_of_text(CONFLICTS))) {
+        answer_node(op, NODE_CONTROL_DIRECTORY, DIRECTORY_CONFLICTS);
+        return;
+    }
     for (int i = 0; control_files[i].name; i++) {
         if (is_called(&control_files[i], op->request.name)) {
             answer_node(op, NODE_CONTROL_FILE, i);
@@ -102,7 +197,10 @@ void control_lookup(struct fs_op *op)
 
 /* ---- open, read, poll, release: the handle is the text, or the stream ---- */
 
-static bool is_stream(const struct fs_op *op) { return !control_files[op->node->control].text; }
+static bool is_stream(const struct fs_op *op)
+{
+    return !is_conflict(op->node) && !control_files[op->node->control].text;
+}
 
 struct text {
     struct list link;           /* of fs->texts */
@@ -123,9 +221,17 @@ static void text_free(struct text *text)
 
 static void text_open(struct fs_op *op)
 {
+    const struct conflict *conflict = is_conflict(op->node) ? conflict_of(op->fs, op->node) : NULL;
+    if (is_conflict(op->node) && !conflict) {
+        op_answer_errno(op, ENOENT);
+        return;
+    }
     struct text *text = mem_xzalloc(sizeof(*text));
     list_push_back(&op->fs->texts, &text->link);
-    control_files[op->node->control].text(op->fs, &text->bytes);
+    if (conflict)
+        buf_assign(&text->bytes, blob_bytes(conflict->content));
+    else
+        control_files[op->node->control].text(op->fs, &text->bytes);
     struct kernel_open answer = {.handle = (uintptr_t)text, .direct_io = true, .no_flush = true};
     if (!op_answer_open(op, &answer))
         text_free(text);

@@ -88,14 +88,17 @@ void handle_on_attr(struct fs *fs, struct node *node, const struct fs_file *file
 struct conflict {
     char name[NAME_SIZE_MAX + 1];       /* unique; a file name: time, then the file's own */
     struct blob *content;
+    uint64_t number;                    /* from 1 on; never used again */
     struct bytes key;                   /* owned */
+    uid_t uid;                          /* the file's owner */
+    gid_t gid;
     kv_time time;                       /* this host's clock */
 };
 
 size_t conflicts_count(const struct fs *fs);
 /* From the oldest, 0, on. Borrowed until the loop goes on; ref the content to keep it. */
 const struct conflict *conflicts_get(const struct fs *fs, size_t index);
-const struct conflict *conflicts_find(const struct fs *fs, const char *name);
+const struct conflict *conflicts_find(const struct fs *fs, uint64_t number);
 
 /* ---- for tests ---- */
 

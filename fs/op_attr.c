@@ -29,8 +29,10 @@ static void answer_virtual(struct fs_op *op)
 {
     struct stat attr;
     fs_status(op->fs);
-    control_attr(op->fs, op->node, &attr);
-    op_answer_attr(op, op->node, &attr);
+    if (control_attr(op->fs, op->node, &attr))
+        op_answer_attr(op, op->node, &attr);
+    else
+        op_answer_errno(op, ENOENT);
 }
 
 void op_getattr(struct fs_op *op)

@@ -445,14 +445,15 @@ static bool fill_pending(struct filling *filling, off_t offset)
     return true;
 }
 
-/* The control directory lists its files; .snapshot nothing. */
+/* The control directories list what they hold; .snapshot nothing. */
 static void fill_ours(struct filling *filling, off_t offset)
 {
     if (!fill_first(filling, offset) || filling->dir->node->kind != NODE_CONTROL_DIRECTORY)
         return;
     size_t place = offset > DIR_OFFSET_OWN ? (size_t)offset - DIR_OFFSET_OWN : 0;
-    for (const char *name; place < 64 && (name = control_entry(place)) != NULL; place++)
-        if (!emit_simple(filling, name, 3 + place, S_IFREG, (off_t)(DIR_OFFSET_OWN + place + 1)))
+    struct control_entry entry;
+    while (control_entry(filling->op, filling->dir->node, &place, &entry))
+        if (!emit_simple(filling, entry.name, entry.ino, entry.type, (off_t)(DIR_OFFSET_OWN + place)))
             return;
 }
 

@@ -31,6 +31,23 @@ is 1 "$(cat "$mnt/new")" "a name that was missing a moment ago"
 concordfs del /new >"$work/out"
 [ ! -e "$mnt/new" ] || wrong "a deleted key is still a file"
 
+# What a write in place could not save, because somebody else saved meanwhile, is kept for its owner.
+echo 0123456789 >"$mnt/lost"
+mkfifo "$work/pipe"
+dd bs=2 conv=notrunc of="$mnt/lost" <"$work/pipe" 2>"$work/err" &
+writer=$!
+exec 3>"$work/pipe"
+until [ "$(readlink "/proc/$writer/fd/1")" = "$mnt/lost" ]; do sleep 0.1; done
+concordfs put /lost theirs >"$work/out"
+printf XX >&3
+exec 3>&-
+ends 1 wait "$writer"                   # its close says ESTALE
+is theirs "$(cat "$mnt/lost")" "the file that was saved meanwhile"
+is 1 "$(ls "$mnt/.fs/conflicts" | grep -c -- '-lost$')" "what is kept of the writes that were refused"
+is XX23456789 "$(cat "$mnt/.fs/conflicts/"*-lost)" "the content that was refused"
+is 400 "$(stat -c %a "$mnt/.fs/conflicts/"*-lost)" "its mode"
+grep -q 'conflicts: 1' "$mnt/.fs/status" || wrong "the status does not tell"
+
 # ls shows what the mount shows.
 mkdir -p "$mnt/tree/empty" "$mnt/tree/full/deep"
 mkfifo "$mnt/tree/fifo"

@@ -395,8 +395,52 @@ static void test_in_place_writes_and_other_hosts(void **state)
     const struct conflict *conflict = conflicts_get(mount->fs, 0);
     assert_bytes_equal(blob_bytes(conflict->content), bytes_of_text("01xx456789"));
     assert_bytes_equal(conflict->key, bytes_of_text("/f"));
-    assert_ptr_equal(conflicts_find(mount->fs, conflict->name), conflict);
-    assert_null(conflicts_find(mount->fs, "f"));
+    assert_ptr_equal(conflicts_find(mount->fs, conflict->number), conflict);
+    assert_null(conflicts_find(mount->fs, conflict->number + 1));
+}
+
+static uint64_t look_below(struct sim_mount *mount, uint64_t parent, const char *name)
+{
+    uint64_t node = 0;
+    assert_int_equal(sim_lookup(mount, parent, name, &node), 0);
+    return node;
+}
+
+static void lose_writes(struct sim_mount *mount, int round)
+{
+    struct sim_file file;
+    kv_direct_other_put(&mount->direct, "/f", "0123456789");
+    assert_int_equal(sim_open_path(mount, "f", O_RDWR, P1, &file), 0);
+    assert_int_equal(sim_write(mount, &file, 2, round ? "yy" : "xx"), 0);
+    kv_direct_other_put(&mount->direct, "/f", "theirs");
+    assert_int_equal(sim_close(mount, &file), -ESTALE);
+    sim_mount_settle(mount);
+}
+
+/* What was lost is read again by its owner until newer ones need the room; to others it is not there. */
+static void test_conflicts_are_files(void **state)
+{
+    struct sim_mount *mount = *state;
+    struct sim_file lost;
+    lose_writes(mount, 0);
+    const struct conflict *conflict = conflicts_get(mount->fs, 0);
+    uint64_t folder = look_below(mount, look_below(mount, NODE_ROOT, ".fs"), "conflicts");
+    uint64_t node = look_below(mount, folder, conflict->name);
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P1, &lost), 0);
+    assert_reads(mount, &lost, "01xx456789");
+    assert_int_equal(sim_getattr(mount, node, P1), 0);
+    assert_int_equal(mount->attr.st_size, 10);
+    assert_int_equal(mount->attr.st_mode, S_IFREG | 0400);
+    struct kernel_request other = {.kind = KERNEL_LOOKUP, .node = folder, .pid = P2, .uid = 1001,
+                                   .name = bytes_of_text(conflict->name)};
+    assert_int_equal(sim_mount_wait(mount, sim_mount_send(mount, &other)), -ENOENT);
+    for (int i = 0; i < CONFLICTS_MAX; i++)
+        lose_writes(mount, 1);
+    assert_reads(mount, &lost, "01xx456789");
+    sim_release(mount, &lost);
+    sim_mount_settle(mount);
+    assert_int_equal(sim_getattr(mount, node, P1), -ENOENT);
+    assert_int_equal(sim_open(mount, node, O_RDONLY, P1, &lost), -ENOENT);
 }
 
 static void test_in_place_writes_of_one_mount_merge(void **state)
@@ -551,6 +595,7 @@ int main(void)
         WITH_MOUNT(test_append_with_a_lost_answer),
         WITH_MOUNT(test_last_close_wins_whole),
         WITH_MOUNT(test_in_place_writes_and_other_hosts),
+        WITH_MOUNT(test_conflicts_are_files),
         WITH_MOUNT(test_in_place_writes_of_one_mount_merge),
         WITH_MOUNT(test_created_elsewhere_meanwhile),
         WITH_MOUNT(test_saves_of_one_mount_take_turns),
