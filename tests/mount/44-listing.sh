@@ -12,7 +12,7 @@ is "$count" "$(find "$mnt/many" | grep '/stays-[0-9]*$' | sort -u | wc -l)" "nam
 
 most=4096
 # ThreadSanitizer keeps four bytes about each one that is used, AddressSanitizer what was freed.
-! grep -q __tsan_init "$program" || most=$((5 * most))
+! has_tsan || most=$((5 * most))
 ! grep -q __asan_init "$program" || most=$((256 * 1024))
 # Until it does nothing of its own: what a start found in the log becomes tables by and by.
 cpu() { awk '{ print $14 + $15 }' "/proc/$daemon/stat"; }

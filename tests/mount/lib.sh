@@ -33,10 +33,13 @@ test_name=$(basename "$0" .sh)
 failures=0
 daemon=
 
+has_tsan() { grep -q __tsan_init "$program"; }  # several times slower, and several times larger
+
 if [ -z "${MOUNT_TEST_LIMITED-}" ]; then    # a test that hangs ends, and its mount goes away
     MOUNT_TEST_LIMITED=1
     export MOUNT_TEST_LIMITED SRCDIR BUILDDIR FULL CI
     limit=300
+    ! has_tsan || limit=800
     [ -z "$FULL" ] || limit=3600
     exec timeout -k 20 "${MOUNT_TEST_SECONDS:-$limit}" "${SHELL_OF_TEST:-/bin/sh}" "$0" "$@"
 fi
