@@ -90,15 +90,15 @@ static void conflict_attr(const struct fs *fs, const struct conflict *conflict, 
 
 bool control_attr(const struct fs *fs, const struct node *node, struct stat *ret)
 {
-    const struct conflict *conflict = is_conflict(node) ? conflict_of(fs, node) : NULL;
-    if (is_conflicts(node))
-        layout_virtual(&fs->layout, CONFLICTS_INO, S_IFDIR | 0555, 0, fs->status.clock, ret);
-    else if (node->kind == NODE_CONTROL_DIRECTORY)
-        layout_virtual(&fs->layout, CONTROL_INO, S_IFDIR | 0555, 0, fs->status.clock, ret);
-    else if (conflict)
-        conflict_attr(fs, conflict, ret);
-    else if (is_conflict(node))
-        return false;
+    if (is_conflict(node)) {
+        const struct conflict *conflict = conflict_of(fs, node);
+        if (conflict)
+            conflict_attr(fs, conflict, ret);
+        return conflict != NULL;
+    }
+    if (node->kind == NODE_CONTROL_DIRECTORY)
+        layout_virtual(&fs->layout, is_conflicts(node) ? CONFLICTS_INO : CONTROL_INO, S_IFDIR | 0555, 0,
+                       fs->status.clock, ret);
     else
         layout_virtual(&fs->layout, CONTROL_INO + 1 + (uint64_t)node->control,
                        S_IFREG | control_files[node->control].mode, 0, fs->status.clock, ret);
@@ -219,19 +219,28 @@ static void text_free(struct text *text)
     free(text);
 }
 
+/* False: a conflict that is gone. */
+static bool text_fill(struct fs *fs, const struct node *node, struct buf *ret)
+{
+    if (!is_conflict(node)) {
+        control_files[node->control].text(fs, ret);
+        return true;
+    }
+    const struct conflict *conflict = conflict_of(fs, node);
+    if (conflict)
+        buf_assign(ret, blob_bytes(conflict->content));
+    return conflict != NULL;
+}
+
 static void text_open(struct fs_op *op)
 {
-    const struct conflict *conflict = is_conflict(op->node) ? conflict_of(op->fs, op->node) : NULL;
-    if (is_conflict(op->node) && !conflict) {
-        op_answer_errno(op, ENOENT);
-        return;
-    }
     struct text *text = mem_xzalloc(sizeof(*text));
     list_push_back(&op->fs->texts, &text->link);
-    if (conflict)
-        buf_assign(&text->bytes, blob_bytes(conflict->content));
-    else
-        control_files[op->node->control].text(op->fs, &text->bytes);
+    if (!text_fill(op->fs, op->node, &text->bytes)) {
+        op_answer_errno(op, ENOENT);
+        text_free(text);
+        return;
+    }
     struct kernel_open answer = {.handle = (uintptr_t)text, .direct_io = true, .no_flush = true};
     if (!op_answer_open(op, &answer))
         text_free(text);

@@ -9,7 +9,7 @@
 #include "fs/op.h"
 
 bool control_is_name(const struct node *parent, struct bytes name);
-/* LOOKUP of .fs in the root, and of a name in op->node (the .fs). */
+/* LOOKUP of .fs in the root, and of a name in op->node (the .fs, or .fs/conflicts). */
 void control_lookup_self(struct fs_op *op);
 void control_lookup(struct fs_op *op);
 /* False: a conflict that has made room for newer ones. */

@@ -44,7 +44,7 @@ struct node *handle_pending_entry(struct fs *fs, struct node *parent, enum node_
                                   struct bytes name, struct fs_file *ret);
 /* Whoever needs the name to be there for everyone (unlink, rename onto it, link, mkdir, mknod,
  * symlink, SETATTR and SETXATTR that are not staged, OPEN for writing, CREATE) commits it first, as an empty
- * file (what is staged is its writer's), a rename with what is staged: true when it was pending; step
+ * file (what is staged is its writer's), but for a rename with what is staged: true when it was pending; step
  * runs with the commit's code when that has ended. NULL node: false. (An OPEN for reading by another
  * process is answered ENOENT: nobody reads what nobody has saved.) */
 bool handle_commit_pending(struct fs_op *op, struct node *node, op_step step);

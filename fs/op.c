@@ -465,25 +465,32 @@ static void stat_mask(struct fs_op *op)
         *mode &= today;
 }
 
-/* ---- by node ---- */
-
-static void stat_submit(struct fs_op *op, bool serializable)
+/* What stands at directory and base, at the revision of stat_node. */
+static void stat_submit(struct fs_op *op, bool serializable, op_step found)
 {
     struct kv_request *request = op_prepare(op, KV_LOOKUP);
     request->lookup = (struct kv_lookup){.directory = op->directory, .name = op->base,
                                          .revision = op->stat_node->revision,
                                          .serializable = serializable};
-    op_submit(op, stat_on_found);
+    op_submit(op, found);
 }
+
+/* Today's answer is there; the past needs no barrier of its own. */
+static void stat_past(struct fs_op *op, enum err_code code, bool root, op_step found)
+{
+    if (code == ERR_OK)
+        stat_take_today(op, root);
+    if (code == ERR_OK || code == ERR_NOT_FOUND)
+        stat_submit(op, true, found);
+    else
+        op->stat_step(op, code);
+}
+
+/* ---- by node ---- */
 
 static void stat_on_today(struct fs_op *op, enum err_code code)
 {
-    if (code == ERR_OK)
-        stat_take_today(op, is_root(op->stat_node));
-    if (code == ERR_OK || code == ERR_NOT_FOUND)
-        stat_submit(op, true);
-    else
-        op->stat_step(op, code);
+    stat_past(op, code, is_root(op->stat_node), stat_on_found);
 }
 
 void op_stat(struct fs_op *op, struct node *node, bool current, op_step step)
@@ -501,7 +508,7 @@ void op_stat(struct fs_op *op, struct node *node, bool current, op_step step)
     } else if (node->kind == NODE_PAST) {
         stat_today(op, stat_on_today);
     } else {
-        stat_submit(op, serializable);
+        stat_submit(op, serializable, stat_on_found);
     }
 }
 
@@ -535,24 +542,9 @@ static void stat_on_found(struct fs_op *op, enum err_code code)
 
 /* ---- by name ---- */
 
-static void stat_name_submit(struct fs_op *op)
-{
-    const struct node *parent = op->stat_node;
-    struct kv_request *request = op_prepare(op, KV_LOOKUP);
-    request->lookup = (struct kv_lookup){.directory = op->directory, .name = op->base,
-                                         .revision = parent->revision,
-                                         .serializable = stat_is_serializable(op, parent, true)};
-    op_submit(op, stat_name_on_found);
-}
-
 static void stat_name_on_today(struct fs_op *op, enum err_code code)
 {
-    if (code == ERR_OK)
-        stat_take_today(op, false);
-    if (code == ERR_OK || code == ERR_NOT_FOUND)
-        stat_name_submit(op);
-    else
-        op->stat_step(op, code);
+    stat_past(op, code, false, stat_name_on_found);
 }
 
 void op_stat_name(struct fs_op *op, struct node *parent, enum node_step how, struct bytes name,
@@ -565,7 +557,7 @@ void op_stat_name(struct fs_op *op, struct node *parent, enum node_step how, str
     if (parent->kind == NODE_PAST)
         stat_today(op, stat_name_on_today);
     else
-        stat_name_submit(op);
+        stat_submit(op, stat_is_serializable(op, parent, true), stat_name_on_found);
 }
 
 static void stat_name_on_found(struct fs_op *op, enum err_code code)

@@ -316,7 +316,8 @@ static void emit_node(struct filling *filling, enum node_step how, struct bytes 
     struct node *parent = filling->dir->node;
     struct node *old = node_find(&op->fs->nodes, parent, parent->kind, how, raw, parent->revision);
     entry->attr = file->attr;
-    if (!filling->plus || parent->kind == NODE_PAST || (old && (old->commits || old->pending || old->handle_count)))
+    bool is_busy = old && (old->commits || old->pending || old->handle_count);
+    if (!filling->plus || parent->kind == NODE_PAST || is_busy)
         return;
     struct node *node = op_entry_node(op, parent, how, raw, file);
     entry->entry_timeout_ns = cache_entry_timeout(op->fs, node, filling->read);

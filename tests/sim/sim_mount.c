@@ -157,6 +157,17 @@ int sim_open(struct sim_mount *mount, uint64_t node, int flags, pid_t pid, struc
     return sim_mount_wait(mount, call);
 }
 
+uint64_t sim_opendir(struct sim_mount *mount, uint64_t node, pid_t pid)
+{
+    struct kernel_request request = request_of(KERNEL_OPENDIR, node, pid);
+    struct sim_call *call = sim_mount_send(mount, &request);
+    wait_for(mount, call);
+    CHECK(call->answer.kind == KERNEL_ANSWER_OPEN);
+    uint64_t handle = call->answer.open.handle;
+    (void)sim_mount_wait(mount, call);
+    return handle;
+}
+
 int sim_create(struct sim_mount *mount, const char *name, int flags, mode_t mode, pid_t pid,
                struct sim_file *ret)
 {
@@ -210,10 +221,15 @@ int sim_read(struct sim_mount *mount, const struct sim_file *file, off_t offset,
     return ask(mount, &request);
 }
 
-int sim_flush(struct sim_mount *mount, const struct sim_file *file, pid_t pid)
+struct sim_call *sim_flush_begin(struct sim_mount *mount, const struct sim_file *file, pid_t pid)
 {
     struct kernel_request request = request_on(KERNEL_FLUSH, file, pid);
-    return ask(mount, &request);
+    return sim_mount_send(mount, &request);
+}
+
+int sim_flush(struct sim_mount *mount, const struct sim_file *file, pid_t pid)
+{
+    return sim_mount_wait(mount, sim_flush_begin(mount, file, pid));
 }
 
 int sim_fsync(struct sim_mount *mount, const struct sim_file *file)

@@ -46,6 +46,8 @@ int sim_mount_wait(struct sim_mount *mount, struct sim_call *call);
 
 int sim_lookup(struct sim_mount *mount, uint64_t parent, const char *name, uint64_t *ret_node);
 int sim_open(struct sim_mount *mount, uint64_t node, int flags, pid_t pid, struct sim_file *ret);
+/* The handle of the folder, which must open. */
+uint64_t sim_opendir(struct sim_mount *mount, uint64_t node, pid_t pid);
 int sim_create(struct sim_mount *mount, const char *name, int flags, mode_t mode, pid_t pid,
                struct sim_file *ret);
 int sim_getattr(struct sim_mount *mount, uint64_t node, pid_t pid);
@@ -55,6 +57,8 @@ int sim_truncate(struct sim_mount *mount, uint64_t node, const struct sim_file *
                  pid_t pid);
 int sim_write(struct sim_mount *mount, const struct sim_file *file, off_t offset, const char *text);
 int sim_read(struct sim_mount *mount, const struct sim_file *file, off_t offset, size_t size);
+/* Sends it without waiting. */
+struct sim_call *sim_flush_begin(struct sim_mount *mount, const struct sim_file *file, pid_t pid);
 int sim_flush(struct sim_mount *mount, const struct sim_file *file, pid_t pid);
 int sim_fsync(struct sim_mount *mount, const struct sim_file *file);
 /* Sends it and turns nothing: what it begins is in flight. */

@@ -6,8 +6,6 @@
 
 #include <inttypes.h>
 
-#include "tests/sim/checks.h"
-
 /* A request that was proposed has its timeo, a slow disk takes a second for each of several flushes. */
 #define STOP_MS 30000
 

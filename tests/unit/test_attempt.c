@@ -122,9 +122,7 @@ static void test_append_happens_late(void **state)
     assert_int_equal(sim_fsync(mount, &file), -ETIMEDOUT);
     assert_int_equal(sim_write(mount, &file, 0, "2\n"), 0);
     mount->direct.hold_writes = true;
-    struct kernel_request flush = {.kind = KERNEL_FLUSH, .node = file.node, .pid = P1,
-                                   .has_handle = true, .handle = file.handle};
-    struct sim_call *call = sim_mount_send(mount, &flush);
+    struct sim_call *call = sim_flush_begin(mount, &file, P1);
     sim_mount_settle(mount);
     kv_direct_apply_delayed(&mount->direct);
     mount->direct.hold_writes = false;

@@ -20,13 +20,6 @@ static int move(struct sim_mount *mount, const char *name, const char *new_name,
     return sim_mount_wait(mount, sim_mount_send(mount, &request));
 }
 
-static struct sim_call *begin_flush(struct sim_mount *mount, const struct sim_file *file)
-{
-    struct kernel_request flush = {.kind = KERNEL_FLUSH, .node = file->node, .pid = file->pid,
-                                   .has_handle = true, .handle = file->handle};
-    return sim_mount_send(mount, &flush);
-}
-
 /* "/d/s/NAME", open, with a write in place that is not saved. */
 static struct sim_file open_below(struct sim_mount *mount, const char *name, int flags)
 {
@@ -173,7 +166,7 @@ static void test_save_behind_the_rename(void **state)
                   : rename_request(NODE_ROOT, "f", NODE_ROOT, "g", 0);
         mount->direct.hold_writes = true;
         struct sim_call *rename = sim_mount_send(mount, &request);
-        struct sim_call *flush = begin_flush(mount, &file);
+        struct sim_call *flush = sim_flush_begin(mount, &file, P1);
         sim_mount_settle(mount);
         mount->direct.hold_writes = false;
         assert_int_equal(sim_mount_wait(mount, rename), 0);
@@ -203,7 +196,7 @@ static void test_looked_for_before_the_answer(void **state)
     struct kv_txn there = {.success = &op, .success_count = 1};
     kv_direct_other_txn(&mount->direct, &there);
     assert_int_equal(sim_write(mount, &file, 0, "xx"), 0);
-    struct sim_call *flush = begin_flush(mount, &file);
+    struct sim_call *flush = sim_flush_begin(mount, &file, P1);
     sim_mount_settle(mount);                                    /* nothing is there now */
     op.rename.from = BYTES_LITERAL("/aside");
     op.rename.to = BYTES_LITERAL("/f");
@@ -290,7 +283,7 @@ static void draw_save_and_rename(struct drawn *drawn)
 {
     struct kv_direct *direct = &drawn->mount->direct;
     struct kernel_request rename = draw_rename(drawn);
-    struct sim_call *flush = begin_flush(drawn->mount, &drawn->file);
+    struct sim_call *flush = sim_flush_begin(drawn->mount, &drawn->file, drawn->file.pid);
     for (uint64_t turns = rand_below(&drawn->rand, 5); turns; turns--)
         kv_direct_turn(direct);
     struct sim_call *renaming = sim_mount_send(drawn->mount, &rename);

@@ -498,11 +498,8 @@ static void test_saves_of_one_mount_take_turns(void **state)
         assert_int_equal(sim_open_path(mount, "log", O_WRONLY | O_APPEND, P1, &files[i]), 0);
         assert_int_equal(sim_write(mount, &files[i], 0, (char[]){(char)('a' + i), '\n', 0}), 0);
     }
-    for (int i = 0; i < 8; i++) {
-        struct kernel_request flush = {.kind = KERNEL_FLUSH, .node = files[i].node, .pid = P1,
-                                       .has_handle = true, .handle = files[i].handle};
-        calls[i] = sim_mount_send(mount, &flush);
-    }
+    for (int i = 0; i < 8; i++)
+        calls[i] = sim_flush_begin(mount, &files[i], P1);
     for (int i = 0; i < 8; i++)
         assert_int_equal(sim_mount_wait(mount, calls[i]), 0);
     assert_value(mount, "/log", "a\nb\nc\nd\ne\nf\ng\nh\n");
@@ -520,9 +517,7 @@ static void test_append_that_loses_often(void **state)
     kv_direct_other_put(&mount->direct, "/log", "0");
     assert_int_equal(sim_open_path(mount, "log", O_WRONLY | O_APPEND, P1, &file), 0);
     assert_int_equal(sim_write(mount, &file, 0, "mine"), 0);
-    struct kernel_request flush = {.kind = KERNEL_FLUSH, .node = file.node, .pid = P1,
-                                   .has_handle = true, .handle = file.handle};
-    struct sim_call *call = sim_mount_send(mount, &flush);
+    struct sim_call *call = sim_flush_begin(mount, &file, P1);
     for (int i = 0; i < 200; i++) {
         char text[32];
         snprintf(text, sizeof(text), "theirs %d ", i);

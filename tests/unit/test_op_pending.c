@@ -176,17 +176,6 @@ static void test_pending_names_move_with_their_folder(void **state)
 
 /* ---- the folder is listed ---- */
 
-static uint64_t open_directory(struct sim_mount *mount, uint64_t node)
-{
-    struct kernel_request request = {.kind = KERNEL_OPENDIR, .node = node, .pid = P2};
-    struct sim_call *call = sim_mount_send(mount, &request);
-    sim_mount_settle(mount);
-    assert_true(call->answered);
-    uint64_t handle = call->answer.open.handle;
-    assert_int_equal(sim_mount_wait(mount, call), 0);
-    return handle;
-}
-
 static void close_directory(struct sim_mount *mount, uint64_t node, uint64_t handle)
 {
     assert_int_equal(ask(mount, (struct kernel_request){.kind = KERNEL_RELEASEDIR, .node = node,
@@ -233,7 +222,7 @@ static void test_pending_names_are_listed(void **state)
     kv_direct_other_put(&mount->direct, "/d/z", "x");
     begin_file(mount, d, "new", &file);
     begin_file(mount, d, "other", &other);
-    uint64_t handle = open_directory(mount, d);
+    uint64_t handle = sim_opendir(mount, d, P2);
     assert_lists_on(mount, d, handle, 0, &names, ". .. new other a z ");
 
     /* One that is saved while a listing runs is in it once, as is one in the next listing. */

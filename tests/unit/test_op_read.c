@@ -388,9 +388,7 @@ static void test_flush_is_interrupted(void **state)
     assert_int_equal(sim_open_path(mount, "f", O_WRONLY | O_TRUNC, P1, &file), 0);
     assert_int_equal(sim_write(mount, &file, 0, "new"), 0);
     mount->direct.hold_writes = true;
-    struct kernel_request flush = {.kind = KERNEL_FLUSH, .node = file.node, .has_handle = true,
-                                   .handle = file.handle, .pid = P1};
-    struct sim_call *call = sim_mount_send(mount, &flush);
+    struct sim_call *call = sim_flush_begin(mount, &file, P1);
     sim_mount_settle(mount);
     assert_false(call->answered);
     sim_interrupt(&mount->kernel, call);

@@ -406,18 +406,6 @@ struct listing {
     size_t count;
 };
 
-static uint64_t open_directory(struct sim_mount *mount, uint64_t node)
-{
-    struct kernel_request request = {.kind = KERNEL_OPENDIR, .node = node, .pid = P1};
-    struct sim_call *call = sim_mount_send(mount, &request);
-    sim_mount_settle(mount);
-    assert_true(call->answered);
-    assert_int_equal(call->answer.kind, KERNEL_ANSWER_OPEN);
-    uint64_t handle = call->answer.open.handle;
-    sim_call_free(call);
-    return handle;
-}
-
 /* One READDIR's entries behind what is there; how many. */
 static size_t read_some(struct sim_mount *mount, uint64_t node, uint64_t handle, off_t offset,
                         size_t room, struct listing *listing)
@@ -478,7 +466,7 @@ static void test_listing_with_names_coming_and_going(void **state)
     for (int i = 0; i < 900; i++)
         put_number(mount, "n", i, "");
     uint64_t d = found(mount, NODE_ROOT, "d");
-    uint64_t handle = open_directory(mount, d);
+    uint64_t handle = sim_opendir(mount, d, P1);
     off_t offset = 0;
     for (int round = 0; read_some(mount, d, handle, offset, 2000, &listing); round++) {
         offset = listing.next[listing.count - 1];
@@ -537,7 +525,7 @@ static void test_what_a_listing_shows(void **state)
     kv_direct_other_put(&mount->direct, "/d/", "2");
     kv_direct_other_put(&mount->direct, "/d/.snapshot", "3");
     uint64_t d = found(mount, NODE_ROOT, "d");
-    uint64_t handle = open_directory(mount, d);
+    uint64_t handle = sim_opendir(mount, d, P1);
     read_all(mount, d, handle, &listing);
     assert_int_equal(listing.count, 2 + 5);
     assert_int_equal(count_of(&listing, "%@"), 1);
@@ -550,12 +538,12 @@ static void test_what_a_listing_shows(void **state)
     uint64_t first = found(mount, d, chunk);
     assert_true(S_ISDIR(mount->attr.st_mode));
     static struct listing inner, innermost;
-    handle = open_directory(mount, first);
+    handle = sim_opendir(mount, first, P1);
     read_all(mount, first, handle, &inner);
     assert_int_equal(inner.count, 3);
     close_directory(mount, first, handle);
     uint64_t second = found(mount, first, inner.names[2]);
-    handle = open_directory(mount, second);
+    handle = sim_opendir(mount, second, P1);
     read_all(mount, second, handle, &innermost);
     assert_int_equal(innermost.count, 4);
     close_directory(mount, second, handle);
@@ -660,13 +648,13 @@ static void test_names_of_the_past(void **state)
     snprintf(name, sizeof(name), "%lld", (long long)second);
     uint64_t past = found(mount, snapshots, name);
     assert_int_equal(missing(mount, past, "g"), ENOENT);
-    uint64_t handle = open_directory(mount, past);
+    uint64_t handle = sim_opendir(mount, past, P1);
     read_all(mount, past, handle, &listing);
     assert_int_equal(listing.count, 3);
     assert_int_equal(count_of(&listing, "f"), 1);
     close_directory(mount, past, handle);
     listing_clear(&listing);
-    handle = open_directory(mount, NODE_ROOT);
+    handle = sim_opendir(mount, NODE_ROOT, P1);
     read_all(mount, NODE_ROOT, handle, &listing);
     assert_int_equal(count_of(&listing, ".snapshot") + count_of(&listing, ".fs"), 0);
     close_directory(mount, NODE_ROOT, handle);
