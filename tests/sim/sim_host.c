@@ -584,7 +584,7 @@ static void let_tables_catch_up(struct sim_host *host)
         (void)!backend->ops->flush(backend, &ignored);
 }
 
-void sim_host_home_crash(struct sim_host *host, bool power)
+static void home_crash(struct sim_host *host, bool power)
 {
     if (host->memory) {
         home_memory_crash(host->memory, &host->rand);
@@ -600,6 +600,15 @@ void sim_host_home_crash(struct sim_host *host, bool power)
     new_home(host);
 }
 
+void sim_host_disks_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn)
+{
+    if (power)
+        sim_disk_crash(host->disk, keep, torn);
+    else
+        sim_disk_kill(host->disk);
+    home_crash(host, power);
+}
+
 void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn)
 {
     CHECK(sim_host_runs(host));
@@ -613,11 +622,7 @@ void sim_host_crash(struct sim_host *host, bool power, unsigned keep, unsigned t
     if (host->durable)
         let_tables_catch_up(host);
     end_process(host);
-    if (power)
-        sim_disk_crash(host->disk, keep, torn);
-    else
-        sim_disk_kill(host->disk);
-    sim_host_home_crash(host, power);
+    sim_host_disks_crash(host, power, keep, torn);
     host->counters.kills += !power;
     host->counters.power_losses += power;
     host->is_dying = false;
@@ -647,11 +652,7 @@ void sim_host_close(struct sim_host *host, bool power, unsigned keep, unsigned t
     host->spent_ns = 0;
     end_process(host);
     sim_net_crash(host->net, host->number);
-    if (power)
-        sim_disk_crash(host->disk, keep, torn);
-    else
-        sim_disk_kill(host->disk);
-    sim_host_home_crash(host, power);
+    sim_host_disks_crash(host, power, keep, torn);
     host->state = HOST_DOWN;
 }
 

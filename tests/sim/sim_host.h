@@ -155,8 +155,8 @@ bool sim_host_is_stopped(const struct sim_host *host);
 /* The process of one that is stopped ends; power: so does its machine, at once. Arguments as sim_host_crash. */
 void sim_host_close(struct sim_host *host, bool power, unsigned keep, unsigned torn);
 
-/* Of it, and of sim_join.c: what becomes of the store. The process has ended. */
-void sim_host_home_crash(struct sim_host *host, bool power);
+/* Of both, and of sim_join.c: what becomes of disk and store. The process has ended. */
+void sim_host_disks_crash(struct sim_host *host, bool power, unsigned keep, unsigned torn);
 
 /* Its process does not run, and it forms. Nothing is left of its data folder, and its first start is made again
  * from the same list, as a unit file has it. */

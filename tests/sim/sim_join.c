@@ -45,12 +45,7 @@ static bool fail(struct sim_host *host, enum err_code code, const struct err *er
 {
     sim_net_crash(host->net, host->number);
     sim_join_end(host);
-    bool power = rand_below(&host->rand, 2);
-    if (power)
-        sim_disk_crash(host->disk, KEEP_UNSYNCED, TORN);
-    else
-        sim_disk_kill(host->disk);
-    sim_host_home_crash(host, power);
+    sim_host_disks_crash(host, rand_below(&host->rand, 2), KEEP_UNSYNCED, TORN);
     host->join->code = code;
     host->is_paused = false;
     host->due_ns = INT64_MAX;
